@@ -21,6 +21,8 @@ import { promisify } from 'node:util';
 import vm from 'node:vm';
 import { gunzipSync } from 'node:zlib';
 
+import { SetupError, command } from './setup.mjs';
+
 const run = promisify(execFile);
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -28,7 +30,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 export const MODELS_DIR = join(ROOT, '.models');
 
 /** A fetch that failed; its message says of what, why, and what was expected. */
-export class FetchError extends Error {
+export class FetchError extends SetupError {
   name = 'FetchError';
 }
 
@@ -259,7 +261,7 @@ function untar(tar) {
   const files = new Map();
   const text = (from, length) => tar.toString('utf8', from, from + length).replace(/\0.*$/s, '');
   let longName;
-  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0;) {
     const size = parseInt(text(at + 124, 12), 8) || 0;
     const type = String.fromCharCode(tar[at + 156]);
     const prefix = text(at + 345, 155);
@@ -346,13 +348,9 @@ async function works(command) {
 }
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
-  const names = process.argv.slice(2);
-  try {
+  await command(async () => {
+    const names = process.argv.slice(2);
     const there = await ensureModels(names.length ? names : Object.keys(ITEMS));
     console.log(`models: ${there.join(', ')} in ${MODELS_DIR}`);
-  } catch (error) {
-    if (!(error instanceof FetchError)) throw error;
-    console.error(`models: ${error.message}`);
-    process.exitCode = 1;
-  }
+  });
 }

@@ -119,12 +119,16 @@ export function centernetDetections(rows: ArrayLike<number>, minScore = 0.3): De
   }
   found.sort((a, b) => b.score - a.score);
   return found.filter(
-    (one, i) => !found.slice(0, i).some(d => d.label === one.label && overlap(d.box, one.box) > 0.5),
+    (one, i) =>
+      !found.slice(0, i).some(d => d.label === one.label && overlap(d.box, one.box) > 0.5),
   );
 }
 
 /** NanoDet's best class: the label of the highest score in any cell of its three class outputs. */
-export function nanodetTop(outputs: readonly ArrayLike<number>[]): { label: string; score: number } {
+export function nanodetTop(outputs: readonly ArrayLike<number>[]): {
+  label: string;
+  score: number;
+} {
   let best = { label: '', score: -Infinity };
   for (const scores of outputs.slice(0, 3)) {
     const at = argMax(scores);
@@ -188,7 +192,8 @@ const listOf = (result: tf.Tensor | tf.Tensor[]) => (Array.isArray(result) ? res
 const ignore = () => undefined;
 
 /** The 80 classes of COCO, in the nets' order. */
-export const COCO: readonly string[] = `person, bicycle, car, motorcycle, airplane, bus, train, truck,
+export const COCO: readonly string[] =
+  `person, bicycle, car, motorcycle, airplane, bus, train, truck,
 boat, traffic light, fire hydrant, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
 elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, skis, snowboard,
 sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle,
