@@ -1,0 +1,69 @@
+/**
+ * Element-wise operations of two operands with tfjs's broadcasting: `a [...], b [...] -> y [...]`.
+ * Channelwise: an operand with all the channels is cut, one that is broadcast along them is not.
+ *
+ * The float32 arithmetic models are made of runs in wasm; the rest of the family, and other types,
+ * are recorded too but computed by tfjs-cpu.
+ */
+import { broadcast_util } from '@tensorflow/tfjs-core';
+
+import type { DataType } from '@tensorflow/tfjs-core';
+import type { Named, Need, Problem, Spec } from '../src/graph/kernel.js';
+import { binaryOps, broadcastBinary } from '../src/processors/cpu/elementwise.js';
+import type { Kernel } from '../src/processors/kernel.js';
+import { allFloat, allNumeric, channelRange } from './guards.js';
+
+const ARITHMETIC = [
+  ...['Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Pow', 'SquaredDifference'],
+  ...['Maximum', 'Minimum', 'Prelu', 'Atan2'],
+];
+const COMPARISON = ['Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual'];
+const LOGIC = ['LogicalAnd', 'LogicalOr'];
+
+function operands(inputs: Named<Spec>): [Spec, Spec] {
+  const [a, b] = Object.values(inputs);
+  return [a!, b!];
+}
+
+function slice({ inputs, outputs }: Problem, from: number, to: number) {
+  const channels = outputs[0]!.shape.at(-1)!;
+  const needs: Named<Need> = {};
+  for (const [name, x] of Object.entries(inputs)) needs[name] = channelRange(x, channels, from, to);
+  return { inputs: needs };
+}
+
+function binary(name: string, result?: DataType): Kernel {
+  const op = (binaryOps as Record<string, number>)[name];
+  return {
+    name,
+    kind: 'channelwise',
+
+    accepts: inputs =>
+      allNumeric(inputs) && new Set(Object.values(inputs).map(({ dtype }) => dtype)).size === 1,
+
+    infer(inputs) {
+      const [a, b] = operands(inputs);
+      const shape = broadcast_util.assertAndGetBroadcastShape(a.shape as number[], b.shape as number[]);
+      return [{ shape, dtype: result ?? a.dtype }];
+    },
+
+    slice,
+
+    cpu(cpu, call) {
+      if (op === undefined || !allFloat(call.inputs)) return cpu.tfjs(call);
+      const [a, b] = Object.values(call.inputs);
+      const { shape } = call.outputs[0]!;
+      const y = cpu.fill(call.outputs[0]!, buffer =>
+        broadcastBinary(cpu, op, a!.buffer, a!.shape, b!.buffer, b!.shape, buffer, shape),
+      );
+      return [y];
+    },
+
+    gpu: (gpu, call) => gpu.tfjs(call),
+  };
+}
+
+export const binaries: readonly Kernel[] = [
+  ...ARITHMETIC.map(name => binary(name)),
+  ...[...COMPARISON, ...LOGIC].map(name => binary(name, 'bool')),
+];

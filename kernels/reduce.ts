@@ -1,0 +1,66 @@
+/**
+ * Sum, Mean, Max, Min and Prod over some axes: `x [outer,reduced,inner] -> y [outer,inner]`.
+ * Channelwise while the last axis stays.
+ */
+import { backend_util, util } from '@tensorflow/tfjs-core';
+
+import type { Attributes, Spec } from '../src/graph/kernel.js';
+import type { Kernel } from '../src/processors/kernel.js';
+import { allFloat, sizeOf } from './guards.js';
+
+/** Codes of `f32Reduce`. */
+const OPS = { Sum: 0, Mean: 1, Max: 2, Min: 3, Prod: 4 } as const;
+
+/** tfjs calls the attribute `reductionIndices` in Max. */
+function axesOf({ shape }: Spec, { axis, reductionIndices }: Attributes): number[] {
+  const given = (axis ?? reductionIndices) as number | number[] | undefined;
+  return util.parseAxisParam(given as number[], shape as number[]).sort((a, b) => a - b);
+}
+
+function reduction(name: keyof typeof OPS): Kernel {
+  return {
+    name,
+    kind: 'channelwise',
+    // Over nothing the result is the neutral element: tfjs's own kernel knows which.
+    accepts: inputs => allFloat(inputs) && sizeOf(inputs['x']!) > 0,
+
+    infer({ x }, attributes) {
+      const axes = axesOf(x!, attributes);
+      const [reduced] = backend_util.computeOutAndReduceShapes(x!.shape as number[], axes);
+      const shape = attributes['keepDims'] ? backend_util.expandShapeToKeepDim(reduced, axes) : reduced;
+      return [{ shape, dtype: 'float32' }];
+    },
+
+    slice({ inputs, attributes }, from, to) {
+      const axis = inputs['x']!.shape.length - 1;
+      if (axesOf(inputs['x']!, attributes).includes(axis)) return undefined;
+      return { inputs: { x: { axis, from, to } } };
+    },
+
+    cpu(cpu, call) {
+      const x = call.inputs['x']!;
+      const axes = axesOf(x, call.attributes);
+      const consecutive = axes.every((axis, i) => axis === axes[0]! + i);
+      if (!consecutive || axes.length === 0) return cpu.tfjs(call);
+      const length = (from: number, to: number) => util.sizeFromShape(x.shape.slice(from, to) as number[]);
+      const [first, last] = [axes[0]!, axes.at(-1)!];
+      const y = cpu.fill(call.outputs[0]!, result =>
+        cpu.withDense(x.buffer, pointer =>
+          cpu.heap.kernels.f32Reduce(
+            OPS[name],
+            pointer,
+            length(0, first),
+            length(first, last + 1),
+            length(last + 1, x.shape.length),
+            result.address(),
+          ),
+        ),
+      );
+      return [y];
+    },
+
+    gpu: (gpu, call) => gpu.tfjs(call),
+  };
+}
+
+export const reductions: readonly Kernel[] = (Object.keys(OPS) as (keyof typeof OPS)[]).map(reduction);

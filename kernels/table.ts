@@ -1,0 +1,48 @@
+/**
+ * The one list of kernels we own. Registration, dispatch, specs and benchmarks loop over it.
+ */
+import type { Kernel } from '../src/processors/kernel.js';
+import { batchNorm } from './batch_norm.js';
+import { binaries } from './binary.js';
+import { cast } from './cast.js';
+import { concat } from './concat.js';
+import { conv2d, fusedConv2d } from './conv2d.js';
+import { depthwiseConv2d, fusedDepthwiseConv2d } from './depthwise_conv2d.js';
+import { batchMatMul, fusedMatMul } from './mat_mul.js';
+import { pad } from './pad.js';
+import { avgPool, maxPool } from './pool.js';
+import { reductions } from './reduce.js';
+import { resizeBilinear, resizeNearest } from './resize.js';
+import { slice, splitV, stridedSlice, unpack } from './slice.js';
+import { softmax } from './softmax.js';
+import { transpose } from './transpose.js';
+import { unaries } from './unary.js';
+
+const ALL: readonly Kernel[] = [
+  conv2d,
+  fusedConv2d,
+  depthwiseConv2d,
+  fusedDepthwiseConv2d,
+  batchMatMul,
+  fusedMatMul,
+  maxPool,
+  avgPool,
+  concat,
+  ...binaries,
+  ...unaries,
+  batchNorm,
+  softmax,
+  ...reductions,
+  pad,
+  slice,
+  stridedSlice,
+  splitV,
+  unpack,
+  transpose,
+  resizeBilinear,
+  resizeNearest,
+  cast,
+];
+
+/** By tfjs's name. */
+export const kernels: ReadonlyMap<string, Kernel> = new Map(ALL.map(kernel => [kernel.name, kernel]));

@@ -1,0 +1,373 @@
+/**
+ * MulayerBackend: tfjs's KernelBackend over the graph. Tensors are data ids here, and a data id
+ * stands for a value (`graph/value.ts`). Kernels record; reading runs what was recorded.
+ *
+ * There is at most one run at a time. `read` drives it in short turns; `readSync`, or anything else
+ * that needs numbers while one is under way, finishes it on the spot.
+ */
+import type { BackendTimingInfo, BackendValues, DataToGPUOptions, DataType, GPUData, TensorInfo } from '@tensorflow/tfjs-core';
+import { DataStorage, engine, KernelBackend, util } from '@tensorflow/tfjs-core';
+
+import { child, toNumbers } from './delegate/child.js';
+import { ArgumentError, DisposedError, UnsupportedError } from './errors.js';
+import { settings } from './flags.js';
+import type { Node, Use } from './graph/graph.js';
+import { Graph } from './graph/graph.js';
+import type { Attributes, Named, Rules } from './graph/kernel.js';
+import { Value } from './graph/value.js';
+import type { CpuBuffer, CpuProcessor } from './processors/cpu/processor.js';
+import type { GpuProcessor } from './processors/gpu/processor.js';
+import type { Kernel } from './processors/kernel.js';
+import type { Numbers } from './processors/processor.js';
+import type { Pause } from './run/executor.js';
+import { Executor } from './run/executor.js';
+import type { RunReport } from './run/report.js';
+import { nextTurn } from './run/turn.js';
+
+/** Nodes after which a pending graph is run without being asked (an RNN that reads nothing). */
+const MAX_PENDING_NODES = 4000;
+
+/** The same for the bytes held by its inputs and needed for its results. */
+const MAX_PENDING_BYTES = 1 << 30;
+
+/** A run may keep the main thread this long before the page gets a turn. */
+const TURN_MS = 8;
+
+/** Multiply-accumulates that make a discarded graph worth running once, as a warm-up. */
+const WARM_UP_MACS = 1e6;
+
+/** What {@link MulayerBackend.memory} tells beside tfjs's own fields. */
+export interface MulayerMemory {
+  unreliable: boolean;
+  /** Bytes in use on the wasm heap: activations, float weights, packed weights. */
+  mulayerHeapBytes: number;
+  /** Bytes of the wasm memory, which never shrinks. */
+  mulayerHeapSize: number;
+  /** Bytes of GPU textures, pooled ones included; 0 without WebGL. */
+  numBytesInGPU: number;
+  /** Number of GPU textures, pooled ones included. */
+  mulayerTextures: number;
+}
+
+export class MulayerBackend extends KernelBackend {
+  private readonly data = new DataStorage<Value>(this, engine());
+  private readonly graph = new Graph(node => this.warmUp(node));
+  private readonly executor: Executor;
+  private run: Generator<Pause, void> | undefined;
+  private running = false;
+  private pendingBytes = 0;
+  private delegated: Record<string, number> = {};
+  private delegatedBefore: Record<string, number> = {};
+
+  constructor(
+    kernels: ReadonlyMap<string, Kernel>,
+    readonly cpu: CpuProcessor,
+    readonly gpu: GpuProcessor | undefined,
+  ) {
+    super();
+    this.executor = new Executor(this.graph, kernels, cpu, gpu);
+  }
+
+  // Data ids: write, read, dispose.
+
+  override write(values: BackendValues | null, shape: number[], dtype: DataType): object {
+    const dataId = {};
+    this.data.set(dataId, this.valueOf(values, shape, dtype));
+    return dataId;
+  }
+
+  override move(
+    dataId: object,
+    values: BackendValues,
+    shape: number[],
+    dtype: DataType,
+    refCount: number,
+  ): void {
+    const value = this.valueOf(values, shape, dtype);
+    value.refs = refCount;
+    this.data.set(dataId, value);
+  }
+
+  override async read(dataId: object): Promise<BackendValues> {
+    const value = this.find(dataId);
+    // The reader keeps the value alive, whatever the user disposes meanwhile.
+    value.refs++;
+    try {
+      while (value.pending) {
+        this.startRun();
+        await this.driveRun();
+      }
+      if (!value.error && this.executor.onlyOnGpu(value)) await this.gpu!.settled();
+      return this.valuesOf(value);
+    } finally {
+      value.refs--;
+      this.graph.release(value);
+    }
+  }
+
+  override readSync(dataId: object): BackendValues {
+    const value = this.find(dataId);
+    this.compute(value);
+    return this.valuesOf(value);
+  }
+
+  override disposeData(dataId: object, force = false): boolean {
+    if (!this.data.has(dataId)) return true;
+    const value = this.data.get(dataId);
+    value.refs--;
+    if (!force && value.refs > 0) return false;
+    value.refs = Math.min(value.refs, 0);
+    this.data.delete(dataId);
+    this.graph.release(value);
+    return true;
+  }
+
+  override refCount(dataId: object): number {
+    return this.data.has(dataId) ? this.data.get(dataId).refs : 0;
+  }
+
+  override incRef(dataId: object): void {
+    this.find(dataId).refs++;
+  }
+
+  override numDataIds(): number {
+    return this.data.numDataIds();
+  }
+
+  override memory(): MulayerMemory {
+    return {
+      unreliable: false,
+      mulayerHeapBytes: this.cpu.memory(),
+      mulayerHeapSize: this.cpu.heap.size,
+      numBytesInGPU: this.gpu?.memory() ?? 0,
+      mulayerTextures: this.gpu?.textures ?? 0,
+    };
+  }
+
+  /** 16 where the GPU, whose arithmetic is 16-bit, may take part. */
+  override floatPrecision(): 16 | 32 {
+    const { split } = settings();
+    const gpuMayRun =
+      !!this.gpu && split !== 'cpu' && split !== 1 && (split !== 'auto' || !this.gpu.isSoftware);
+    return gpuMayRun ? 16 : 32;
+  }
+
+  override async time(f: () => void): Promise<BackendTimingInfo> {
+    this.finishAll();
+    const start = performance.now();
+    f();
+    this.finishAll();
+    await this.gpu?.settled();
+    return { kernelMs: performance.now() - start };
+  }
+
+  override timerAvailable(): boolean {
+    return true;
+  }
+
+  /** @throws UnsupportedError without WebGL. */
+  override readToGPU(dataId: object, options?: DataToGPUOptions): GPUData {
+    const value = this.find(dataId);
+    this.compute(value);
+    if (!this.gpu) throw new UnsupportedError('dataToGPU: expected WebGL, this device has none');
+    if (value.error) throw value.error;
+    return this.gpu.texture(this.executor.numbers(value), value, options);
+  }
+
+  override createTensorFromGPUData(
+    values: Parameters<KernelBackend['createTensorFromGPUData']>[0],
+    shape: number[],
+    dtype: DataType,
+  ) {
+    if (!this.gpu) throw new UnsupportedError('texture: expected WebGL, this device has none');
+    const webgl = child('webgl');
+    const tensor = webgl.createTensorFromGPUData(values, shape, dtype);
+    const numbers = webgl.readSync(tensor.dataId);
+    tensor.dispose();
+    const dataId = this.write(numbers, shape, dtype);
+    return engine().makeTensorFromDataId(dataId, shape, dtype, this);
+  }
+
+  override dispose(): void {
+    this.run = undefined;
+    this.cpu.dispose();
+    this.gpu?.dispose();
+  }
+
+  // Kernels: record, or hand to a child.
+
+  /** Records a call of one of our kernels; the results are pending. */
+  record(kernel: Rules, inputs: Named<TensorInfo>, isList: boolean, attributes: Attributes): TensorInfo[] {
+    const uses: Named<Use> = {};
+    for (const [name, { dataId, shape, dtype }] of Object.entries(inputs)) {
+      uses[name] = { value: this.find(dataId), shape, dtype };
+    }
+    const specs = kernel.infer(uses, attributes);
+    const node = this.graph.record(kernel, uses, isList, attributes, specs);
+    const infos = node.outputs.map(value => {
+      const dataId = {};
+      this.data.set(dataId, value);
+      return { dataId, shape: value.shape as number[], dtype: value.dtype };
+    });
+    for (const spec of [...specs, ...Object.values(uses)]) {
+      this.pendingBytes += 4 * util.sizeFromShape(spec.shape as number[]);
+    }
+    if (this.graph.nodes.size > MAX_PENDING_NODES || this.pendingBytes > MAX_PENDING_BYTES) {
+      this.finishAll();
+    }
+    return infos;
+  }
+
+  /** Notes that tfjs's own kernel ran, for the report. */
+  countDelegated(name: string): void {
+    this.delegated[name] = (this.delegated[name] ?? 0) + 1;
+  }
+
+  /** The input's own data under another shape or use: reshape, identity. */
+  alias({ dataId, dtype }: TensorInfo, shape: number[]): TensorInfo {
+    this.incRef(dataId);
+    return { dataId, shape, dtype };
+  }
+
+  /** Whether the numbers are there without running anything. */
+  isHost(dataId: object): boolean {
+    const value = this.find(dataId);
+    return !value.pending && !this.executor.onlyOnGpu(value);
+  }
+
+  report(): RunReport {
+    const { layers, ms } = this.executor;
+    return { layers: layers.map(row => ({ ...row })), delegated: { ...this.delegatedBefore }, ms };
+  }
+
+  // Runs.
+
+  /** Runs everything that is pending, and finishes what is under way. */
+  finishAll(): void {
+    this.exhaust();
+    if (this.graph.nodes.size > 0) {
+      this.startRun();
+      this.exhaust();
+    }
+  }
+
+  private compute(value: Value): void {
+    if (value.pending) this.finishAll();
+  }
+
+  private startRun(): void {
+    if (this.run || this.graph.nodes.size === 0) return;
+    this.pendingBytes = 0;
+    this.delegatedBefore = this.delegated;
+    this.delegated = {};
+    this.run = this.executor.run(this.graph.take(), settings());
+  }
+
+  /** One step of the run; the pause it ends in, or undefined when there is no more. */
+  private advance(): Pause | undefined {
+    if (!this.run || this.running) return undefined;
+    this.running = true;
+    try {
+      const { value, done } = this.run.next();
+      if (done) this.run = undefined;
+      return done ? undefined : (value as Pause);
+    } catch (error) {
+      this.run = undefined;
+      throw error;
+    } finally {
+      this.running = false;
+    }
+  }
+
+  private exhaust(): void {
+    while (this.advance()) {
+      // The GPU is waited for inside the blocking read-back.
+    }
+  }
+
+  /** Drives the run under way to its end, a few milliseconds at a time. */
+  private async driveRun(): Promise<void> {
+    const { run } = this;
+    let start = performance.now();
+    while (run && this.run === run) {
+      const pause = this.advance();
+      if (pause === 'gpu') {
+        await this.gpu!.settled();
+        start = performance.now();
+      } else if (performance.now() - start > TURN_MS) {
+        await nextTurn();
+        start = performance.now();
+      }
+    }
+  }
+
+  /**
+   * The result of a graph is thrown away unread. If such a graph has never been seen, that is the
+   * usual warm-up (`model.predict(zeros).dispose()`): run it, so that weights are packed and
+   * programs compiled. Otherwise nobody misses it.
+   */
+  private warmUp(node: Node): void {
+    if (this.run || !leadsToLayer(node)) return;
+    if (!this.executor.knows([...this.graph.nodes])) this.finishAll();
+  }
+
+  // Values.
+
+  /** @throws DisposedError for a data id of ours that is gone. */
+  find(dataId: object): Value {
+    // DataStorage asks the engine to move in the data of another backend's tensor.
+    const value = this.data.has(dataId) ? this.data.get(dataId) : this.moveIn(dataId);
+    return value;
+  }
+
+  private moveIn(dataId: object): Value {
+    try {
+      return this.data.get(dataId);
+    } catch (error) {
+      if (error instanceof TypeError) {
+        throw new DisposedError('tensor: expected one that is in use, got a disposed one');
+      }
+      throw error;
+    }
+  }
+
+  private valueOf(values: BackendValues | null, shape: number[], dtype: DataType): Value {
+    const value = new Value(shape, dtype);
+    if (dtype === 'string' || dtype === 'complex64') {
+      value.foreign = values as Uint8Array[] | Float32Array;
+      return value;
+    }
+    if (!['float32', 'int32', 'bool'].includes(dtype)) {
+      throw new ArgumentError(
+        `dtype: expected float32, int32, bool, complex64 or string, got ${String(dtype)}`,
+      );
+    }
+    const size = util.sizeFromShape(shape);
+    const numbers = toNumbers((values ?? new Array<number>(size).fill(0)) as Numbers, dtype);
+    value.cpu = this.cpu.upload(numbers, value);
+    return value;
+  }
+
+  private valuesOf(value: Value): BackendValues {
+    if (value.error) throw value.error;
+    if (value.foreign) return value.foreign;
+    const numbers = this.executor.numbers(value);
+    // Numbers on the heap move when it grows: the reader gets a copy.
+    return (value.cpu as CpuBuffer).isOnHeapOnly ? numbers.slice() : numbers;
+  }
+}
+
+/** Whether a convolution or matrix product of some size is among what the node needs. */
+function leadsToLayer(node: Node): boolean {
+  const seen = new Set<Node>();
+  const open = [node];
+  for (let next = open.pop(); next; next = open.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if ((next.kernel.macs?.(next) ?? 0) >= WARM_UP_MACS) return true;
+    for (const { value } of Object.values(next.inputs)) {
+      if (value.producer) open.push(value.producer as Node);
+    }
+  }
+  return false;
+}

@@ -1,0 +1,74 @@
+/**
+ * A value is what a tensor's data id stands for: not yet computed (it has a producer), or lying
+ * somewhere: whole on the CPU, whole on the GPU, both, or one slice of its channels on each.
+ *
+ *            refs: tensors of the user        uses: recorded nodes still to run
+ *                       \                      /
+ *                        ▼                    ▼
+ *     producer ──►  Value { cpu?, gpu?, slices?, derived }  ──► freed when refs = uses = 0
+ *
+ * A shape belongs to the *use* of a value, not to the value: reshape and identity give back the
+ * same value. `shape` here is the one it was made with, and the one its buffers have.
+ */
+import type { DataType } from '@tensorflow/tfjs-core';
+
+/** Memory of one processor that holds one value or a part of it. */
+export interface Buffer {
+  readonly bytes: number;
+  free(): void;
+}
+
+/** A value cut along its last axis: channels [0, cut) on the CPU, [cut, channels) on the GPU. */
+export interface Slices {
+  readonly cut: number;
+  readonly cpu: Buffer;
+  readonly gpu: Buffer;
+}
+
+/** Strings and complex numbers, which no processor of ours computes on. */
+export type Foreign = Uint8Array[] | Float32Array;
+
+let nextId = 1;
+
+export class Value {
+  readonly id = nextId++;
+  refs = 1;
+  uses = 0;
+  /** Why there is no value: the run of its producer failed, and reading it throws this. */
+  error: Error | undefined;
+  foreign: Foreign | undefined;
+  cpu: Buffer | undefined;
+  gpu: Buffer | undefined;
+  slices: Slices | undefined;
+  /** Other forms of the same numbers, by name: packed weights, a slice of them, QUInt8. */
+  readonly derived = new Map<string, Buffer>();
+  /** [min, max] of the numbers, once somebody has asked. */
+  range: readonly [number, number] | undefined;
+
+  constructor(
+    readonly shape: readonly number[],
+    readonly dtype: DataType,
+    /** The node that will compute it; undefined once it has. */
+    public producer?: { readonly outputs: readonly Value[] },
+  ) {}
+
+  get pending(): boolean {
+    return this.producer !== undefined;
+  }
+
+  /** Whether anybody still wants the numbers. */
+  get wanted(): boolean {
+    return this.refs > 0 || this.uses > 0;
+  }
+
+  /** Gives all memory back. */
+  free(): void {
+    this.cpu?.free();
+    this.gpu?.free();
+    this.slices?.cpu.free();
+    this.slices?.gpu.free();
+    for (const buffer of this.derived.values()) buffer.free();
+    this.derived.clear();
+    this.cpu = this.gpu = this.slices = this.foreign = undefined;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * A plan: what is known about one graph, kept under its structural key from one inference to the
+ * next. `layers[i]` speaks of the i-th node.
+ */
+
+/** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
+export type Placement =
+  | { readonly where: 'cpu' }
+  | { readonly where: 'gpu' }
+  | { readonly where: 'split'; readonly cut: number };
+
+/** What earlier runs taught about one node. */
+export interface Layer {
+  /** Id of the value that held the weights in the last run. */
+  weights?: number;
+  /** Whether the last two runs had the same weights: they may be quantised and packed. */
+  constant: boolean;
+  /** Relative RMS difference between the int8 and the float32 result; undefined: not measured. */
+  error?: number;
+  /** The GPU refused this node (a program that does not link, no memory): not again. */
+  refused?: boolean;
+}
+
+export class Plan {
+  /** Finished runs. The first one observes, in float32. */
+  runs = 0;
+  readonly layers: Layer[];
+  private placements: readonly Placement[] | undefined;
+  private placedFor = '';
+
+  constructor(nodes: number) {
+    this.layers = Array.from({ length: nodes }, () => ({ constant: false }));
+  }
+
+  /** The placements for these circumstances, made once and kept until they change. */
+  place(circumstances: string, make: () => readonly Placement[]): readonly Placement[] {
+    if (!this.placements || this.placedFor !== circumstances) {
+      this.placements = make();
+      this.placedFor = circumstances;
+    }
+    return this.placements;
+  }
+
+  /** Makes the next run place its nodes anew. */
+  forgetPlacements(): void {
+    this.placements = undefined;
+  }
+}
+
+/** Plans of the graphs seen last. */
+export class Plans {
+  private readonly plans = new Map<string, Plan>();
+
+  /** @param capacity plans kept; the one unused for longest goes first. */
+  constructor(private readonly capacity = 64) {}
+
+  has(key: string): boolean {
+    return this.plans.has(key);
+  }
+
+  get(key: string, nodes: number): Plan {
+    const plan = this.plans.get(key) ?? new Plan(nodes);
+    this.plans.delete(key);
+    this.plans.set(key, plan);
+    if (this.plans.size > this.capacity) {
+      const [oldest] = this.plans.keys();
+      this.plans.delete(oldest!);
+    }
+    return plan;
+  }
+}

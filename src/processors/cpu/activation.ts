@@ -1,0 +1,104 @@
+/**
+ * Bias and activation of a fused kernel, in the form the CPU's products take them:
+ *
+ *     act(v) = clamp(v, lo, hi)                        where alpha is absent
+ *     act(v) = max(v, 0) + alpha[n] * min(v, 0)        leaky ReLU, PReLU by channel
+ *
+ * and for all others a pass over the result afterwards.
+ */
+import { util } from '@tensorflow/tfjs-core';
+
+import type { Attributes, Named } from '../../graph/kernel.js';
+import type { Argument } from '../kernel.js';
+import type { CpuBuffer, CpuProcessor } from './processor.js';
+import { binaryOps, broadcastBinary, unaryOps } from './elementwise.js';
+
+/** tfjs's slope of a fused leaky ReLU that names none. */
+const LEAKY_ALPHA = 0.2;
+
+export interface Activation {
+  /** Pointers to f32 [n]; 0: absent. */
+  bias: number;
+  alpha: number;
+  lo: number;
+  hi: number;
+  /** Unary op to run over the result. */
+  after?: keyof typeof unaryOps;
+  /** PReLU weights that are not one number a channel; `shape` is that of the result. */
+  prelu?: { weights: Argument<CpuBuffer>; shape: readonly number[] };
+}
+
+const CLAMPS: Record<string, [number, number]> = {
+  linear: [-Infinity, Infinity],
+  relu: [0, Infinity],
+  relu6: [0, 6],
+};
+
+const AFTER: Record<string, keyof typeof unaryOps> = {
+  elu: 'Elu',
+  sigmoid: 'Sigmoid',
+  tanh: 'Tanh',
+  softplus: 'Softplus',
+};
+
+/** The activations a fused kernel of ours can take; tfjs's own kernel gets the others. */
+export const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'leakyrelu'];
+
+/** Lends the activation of a fused call with n output channels, whose result has this shape. */
+export function withActivation<T>(
+  cpu: CpuProcessor,
+  inputs: Named<Argument<CpuBuffer>>,
+  attributes: Attributes,
+  shape: readonly number[],
+  use: (activation: Activation) => T,
+): T {
+  const n = shape.at(-1)!;
+  const name = (attributes['activation'] as string | undefined) ?? 'linear';
+  const { bias, preluActivationWeights: prelu } = inputs;
+  const byChannel = prelu && isByChannel(prelu.shape, n);
+  return cpu.withScratch(8 * n, scratch => {
+    const alphaScratch = scratch + 4 * n;
+    const base = bias ? perChannel(cpu, bias, n, scratch) : 0;
+    if (name === 'leakyrelu') {
+      const alpha = (attributes['leakyreluAlpha'] as number | undefined) ?? LEAKY_ALPHA;
+      cpu.heap.f32(alphaScratch, n).fill(alpha);
+      return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity });
+    }
+    if (name === 'prelu' && byChannel) {
+      return use({ bias: base, alpha: perChannel(cpu, prelu, n, alphaScratch), lo: -Infinity, hi: Infinity });
+    }
+    const [lo, hi] = CLAMPS[name] ?? CLAMPS['linear']!;
+    const after = AFTER[name];
+    return use({
+      bias: base,
+      alpha: 0,
+      lo,
+      hi,
+      ...(after ? { after } : {}),
+      ...(name === 'prelu' && prelu ? { prelu: { weights: prelu, shape } } : {}),
+    });
+  });
+}
+
+/** What could not be part of the product's own epilogue. */
+export function finish(cpu: CpuProcessor, { after, prelu }: Activation, y: CpuBuffer): void {
+  const { kernels } = cpu.heap;
+  if (after) kernels.f32Unary(unaryOps[after], y.address(), y.size, 0, 0, y.address());
+  if (prelu) {
+    const { weights, shape } = prelu;
+    broadcastBinary(cpu, binaryOps.Prelu, y, shape, weights.buffer, weights.shape, y, shape);
+  }
+}
+
+/** A pointer to n numbers, one a channel; a single number is repeated into the scratch. */
+function perChannel(cpu: CpuProcessor, { buffer }: Argument<CpuBuffer>, n: number, scratch: number): number {
+  if (buffer.size === n) return buffer.address();
+  cpu.heap.f32(scratch, n).fill(buffer.numbers()[0]!);
+  return scratch;
+}
+
+/** [n], [1, 1, n] or a single number. */
+function isByChannel(shape: readonly number[], n: number): boolean {
+  const size = util.sizeFromShape(shape as number[]);
+  return size === 1 || (size === n && shape.at(-1) === n);
+}

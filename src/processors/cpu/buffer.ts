@@ -1,0 +1,137 @@
+/**
+ * A buffer of the CPU: a dense tensor in JavaScript memory (as the user wrote it), on the wasm
+ * heap, or both; or a view on columns [from, to) of another one:
+ *
+ *     base [rows, pitch]   ┌──────────┬───────────────┬─────┐
+ *                          │          │ view          │     │  pitch = elements from row to row
+ *                          └──────────┴───────────────┴─────┘
+ *                          0          from            to    pitch
+ *
+ * A view is how a convolution reads its slice of the filters in place. Kernels that cannot take a
+ * pitch ask for `dense()`.
+ */
+import type { DataType } from '@tensorflow/tfjs-core';
+
+import type { Buffer } from '../../graph/value.js';
+import type { Numbers } from '../processor.js';
+import type { Heap } from './heap.js';
+
+/** Bytes of one number: bool is kept in bytes, everything else in four. */
+export const bytesPerNumber = (dtype: DataType): 1 | 4 => (dtype === 'bool' ? 1 : 4);
+
+export class CpuBuffer implements Buffer {
+  private pointer = 0;
+
+  private constructor(
+    private readonly heap: Heap,
+    readonly dtype: DataType,
+    /** Elements. */
+    readonly size: number,
+    private host: Numbers | undefined,
+    private readonly base: { buffer: CpuBuffer; from: number; width: number; pitch: number } | undefined,
+  ) {}
+
+  /** Numbers in JavaScript memory; they go to the heap when a wasm kernel wants them. */
+  static ofNumbers(heap: Heap, dtype: DataType, numbers: Numbers): CpuBuffer {
+    return new CpuBuffer(heap, dtype, numbers.length, numbers, undefined);
+  }
+
+  /** Uninitialised numbers on the heap. */
+  static onHeap(heap: Heap, dtype: DataType, size: number): CpuBuffer {
+    const buffer = new CpuBuffer(heap, dtype, size, undefined, undefined);
+    buffer.pointer = heap.allocate(size * bytesPerNumber(dtype));
+    return buffer;
+  }
+
+  /** Columns [from, to) of `buffer [rows, pitch]`, not copied; `buffer` must outlive the view. */
+  static view(buffer: CpuBuffer, pitch: number, from: number, to: number): CpuBuffer {
+    const size = (buffer.size / pitch) * (to - from);
+    const base = { buffer, from, width: to - from, pitch };
+    return new CpuBuffer(buffer.heap, buffer.dtype, size, undefined, base);
+  }
+
+  /** Heap bytes owned. */
+  get bytes(): number {
+    return this.pointer === 0 ? 0 : this.size * bytesPerNumber(this.dtype);
+  }
+
+  /** Whether the numbers lie on the heap alone, where growing it would take views away. */
+  get isOnHeapOnly(): boolean {
+    return !this.host;
+  }
+
+  /** Elements from one row to the next, for a kernel that walks rows of `width` elements. */
+  pitch(width: number): number {
+    return this.base && !this.isContiguous ? this.base.pitch : width;
+  }
+
+  /** Whether the elements follow each other without gaps; a view on one row does that too. */
+  get isContiguous(): boolean {
+    return !this.base || this.base.width === this.size;
+  }
+
+  /** Byte address on the heap; copies the numbers there if they are not. */
+  address(): number {
+    if (this.base) {
+      return this.base.buffer.address() + this.base.from * bytesPerNumber(this.dtype);
+    }
+    if (this.pointer === 0) {
+      if (!this.host) throw new Error('a CPU buffer was used after it was freed');
+      this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype));
+      this.heapView().set(this.host);
+    }
+    return this.pointer;
+  }
+
+  /** The numbers, row by row without gaps. Valid until the next allocation; not to be changed. */
+  numbers(): Numbers {
+    if (this.host) return this.host;
+    if (!this.base) return this.heapView();
+    const { buffer, from, width, pitch } = this.base;
+    const all = buffer.numbers();
+    if (this.isContiguous) return all.subarray(from, from + width);
+    const part = new (all.constructor as Float32ArrayConstructor)(this.size);
+    for (let row = 0, at = from; row * width < this.size; row++, at += pitch) {
+      part.set(all.subarray(at, at + width) as Float32Array, row * width);
+    }
+    return part;
+  }
+
+  /** A buffer without gaps: this one, or a copy the caller must free. */
+  dense(): CpuBuffer {
+    return this.isContiguous ? this : CpuBuffer.ofNumbers(this.heap, this.dtype, this.numbers());
+  }
+
+  /** Gives the heap copy of numbers that also lie in JavaScript memory back. */
+  evict(): void {
+    if (this.host && this.pointer !== 0) {
+      this.heap.free(this.pointer, this.bytes);
+      this.pointer = 0;
+    }
+  }
+
+  free(): void {
+    if (this.pointer !== 0) this.heap.free(this.pointer, this.bytes);
+    this.pointer = 0;
+    this.host = undefined;
+  }
+
+  private heapView(): Numbers {
+    if (this.dtype === 'float32') return this.heap.f32(this.pointer, this.size);
+    if (this.dtype === 'bool') return this.heap.u8(this.pointer, this.size);
+    return this.heap.i32(this.pointer, this.size);
+  }
+}
+
+/** Plain bytes on the heap with a purpose of their own: packed weights, scales, tables. */
+export class Block implements Buffer {
+  constructor(
+    private readonly heap: Heap,
+    readonly bytes: number,
+    readonly pointer = heap.allocate(bytes),
+  ) {}
+
+  free(): void {
+    this.heap.free(this.pointer, this.bytes);
+  }
+}

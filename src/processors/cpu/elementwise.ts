@@ -1,0 +1,152 @@
+/**
+ * Element-wise wasm kernels by tfjs's names, and broadcasting for the binary ones.
+ *
+ * Broadcasting collapses neighbouring axes that behave alike, then walks the last two groups in
+ * wasm and the others here. SE's [n,1,1,c] * [n,h,w,c] becomes n calls over [h*w, c]:
+ *
+ *     axis group      n      h·w     c
+ *     a varies        yes    no      yes
+ *     b varies        yes    yes     yes
+ */
+import { util } from '@tensorflow/tfjs-core';
+
+import type { CpuBuffer, CpuProcessor } from './processor.js';
+
+/** Codes of `f32Binary`, see `wasm/README.md`. */
+export const binaryOps = {
+  Add: 0,
+  Sub: 1,
+  Multiply: 2,
+  RealDiv: 3,
+  Maximum: 4,
+  Minimum: 5,
+  SquaredDifference: 6,
+  Prelu: 7,
+} as const;
+
+/** Codes of `f32Unary`. */
+export const unaryOps = {
+  Relu: 0,
+  Relu6: 1,
+  LeakyRelu: 2,
+  ClipByValue: 3,
+  Neg: 4,
+  Abs: 5,
+  Square: 6,
+  Sqrt: 7,
+  Rsqrt: 8,
+  Reciprocal: 9,
+  Exp: 10,
+  Sigmoid: 12,
+  Tanh: 13,
+  Elu: 14,
+  Softplus: 16,
+  Step: 17,
+  Floor: 18,
+  Ceil: 19,
+  Round: 20,
+} as const;
+
+interface Group {
+  length: number;
+  a: boolean;
+  b: boolean;
+}
+
+/** y = op(a, b) with tfjs's broadcasting; all float32, y dense on the heap. */
+export function broadcastBinary(
+  cpu: CpuProcessor,
+  op: number,
+  a: CpuBuffer,
+  aShape: readonly number[],
+  b: CpuBuffer,
+  bShape: readonly number[],
+  y: CpuBuffer,
+  yShape: readonly number[],
+): void {
+  const groups = collapse(aShape, bShape, yShape);
+  while (groups.length < 2) groups.unshift({ length: 1, a: false, b: false });
+  const [outer, inner] = groups.slice(-2) as [Group, Group];
+  const walked = groups.slice(0, -2);
+  const strides = (operand: 'a' | 'b') => {
+    let stride = 1;
+    return [...groups].reverse().map(group => {
+      const own = group[operand] ? stride : 0;
+      if (group[operand]) stride *= group.length;
+      return own;
+    }).reverse();
+  };
+  const aStrides = strides('a');
+  const bStrides = strides('b');
+  const block = outer.length * inner.length;
+  const calls = walked.reduce((n, { length }) => n * length, 1);
+  cpu.withDense(a, aPointer =>
+    cpu.withDense(b, bPointer => {
+      const yPointer = y.address();
+      for (let call = 0; call < calls; call++) {
+        let rest = call;
+        let aAt = 0;
+        let bAt = 0;
+        for (let g = walked.length - 1; g >= 0; g--) {
+          const { length } = walked[g]!;
+          const index = rest % length;
+          rest = (rest - index) / length;
+          aAt += index * aStrides[g]!;
+          bAt += index * bStrides[g]!;
+        }
+        const last = groups.length - 1;
+        cpu.heap.kernels.f32Binary(
+          op,
+          outer.length,
+          inner.length,
+          aPointer + 4 * aAt,
+          aStrides[last - 1]!,
+          aStrides[last]!,
+          bPointer + 4 * bAt,
+          bStrides[last - 1]!,
+          bStrides[last]!,
+          yPointer + 4 * call * block,
+        );
+      }
+    }),
+  );
+}
+
+/** Axes of length 1 vanish; neighbours that vary for the same operands become one. */
+function collapse(aShape: readonly number[], bShape: readonly number[], yShape: readonly number[]): Group[] {
+  const groups: Group[] = [];
+  const rank = yShape.length;
+  yShape.forEach((length, axis) => {
+    if (length === 1) return;
+    const varies = (shape: readonly number[]) => (shape[axis - rank + shape.length] ?? 1) !== 1;
+    const group = { length, a: varies(aShape), b: varies(bShape) };
+    const last = groups.at(-1);
+    if (last && last.a === group.a && last.b === group.b) last.length *= length;
+    else groups.push(group);
+  });
+  return groups;
+}
+
+/** y[index] = x[offset + index * strides], for elements of 4 bytes; strides may be 0 or negative. */
+export function copyStrided(
+  cpu: CpuProcessor,
+  xPointer: number,
+  xStrides: readonly number[],
+  yPointer: number,
+  yStrides: readonly number[],
+  shape: readonly number[],
+): void {
+  const rank = shape.length;
+  cpu.withScratch(12 * rank, table => {
+    const numbers = cpu.heap.i32(table, 3 * rank);
+    numbers.set(shape);
+    numbers.set(xStrides, rank);
+    numbers.set(yStrides, 2 * rank);
+    cpu.heap.kernels.copyStrided(xPointer, yPointer, rank, table, table + 4 * rank, table + 8 * rank);
+  });
+}
+
+/** Row-major strides of a shape; elements. */
+export function stridesOf(shape: readonly number[]): number[] {
+  return shape.map((_, i) => util.sizeFromShape(shape.slice(i + 1) as number[]));
+}

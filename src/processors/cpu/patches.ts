@@ -1,0 +1,112 @@
+/**
+ * Convolution as a matrix product without im2col. An output pixel's patch is a few runs of
+ * consecutive numbers in the padded image, the same runs for each pixel, only shifted:
+ *
+ *     padded image [hp, wp, ci], 3x3 filter         segments of pixel (oy, ox), dilation 1
+ *     ┌──────────────────────────────┐
+ *     │      ┌─────────┐             │   0:  kw*ci numbers at  offset 0
+ *     │      │         │ ◄── patch   │   1:  kw*ci numbers at  offset wp*ci
+ *     │      └─────────┘             │   2:  kw*ci numbers at  offset 2*wp*ci
+ *     └──────────────────────────────┘
+ *       start = (oy*strideH*wp + ox*strideW) * ci
+ *
+ * With a horizontal dilation each tap is a segment of its own (kh*kw of them, ci numbers each). A
+ * matrix product is one segment. Filters [kh, kw, ci, co] have their rows in just this order.
+ */
+import type { backend_util } from '@tensorflow/tfjs-core';
+
+type Conv2DInfo = backend_util.Conv2DInfo;
+
+export interface Patches {
+  /** Images; the following is about one of them. */
+  batch: number;
+  /** The image as it lies in memory. */
+  height: number;
+  width: number;
+  channels: number;
+  /** The padded image, which starts `top` rows and `left` columns earlier. */
+  top: number;
+  left: number;
+  paddedHeight: number;
+  paddedWidth: number;
+  /** Output pixels of one image, and of one row of it. */
+  pixels: number;
+  pixelsPerRow: number;
+  /** Elements from one output pixel's patch to the next, and from one row's first to the next. */
+  pixelStride: number;
+  rowStride: number;
+  /** Offsets of the runs from the patch's start, and their length; elements. */
+  segmentOffsets: number[];
+  segmentLength: number;
+}
+
+export function patchesOfConv(info: Conv2DInfo): Patches {
+  const { inHeight, inWidth, inChannels: ci, outHeight, outWidth, padInfo } = info;
+  const { filterHeight, filterWidth, strideHeight, strideWidth } = info;
+  const { dilationHeight, dilationWidth } = info;
+  const reach = (out: number, stride: number, filter: number, dilation: number) =>
+    (out - 1) * stride + (filter - 1) * dilation + 1;
+  const { top, left } = padInfo;
+  const paddedHeight = Math.max(
+    reach(outHeight, strideHeight, filterHeight, dilationHeight),
+    inHeight + top,
+  );
+  const paddedWidth = Math.max(
+    reach(outWidth, strideWidth, filterWidth, dilationWidth),
+    inWidth + left,
+  );
+  const pitch = paddedWidth * ci;
+  const rows = range(filterHeight).map(y => y * dilationHeight * pitch);
+  const taps = range(filterWidth).map(x => x * dilationWidth * ci);
+  const oneRun = dilationWidth === 1;
+  return {
+    batch: info.batchSize,
+    height: inHeight,
+    width: inWidth,
+    channels: ci,
+    top,
+    left,
+    paddedHeight,
+    paddedWidth,
+    pixels: outHeight * outWidth,
+    pixelsPerRow: outWidth,
+    pixelStride: strideWidth * ci,
+    rowStride: strideHeight * pitch,
+    segmentOffsets: oneRun ? rows : rows.flatMap(row => taps.map(tap => row + tap)),
+    segmentLength: oneRun ? filterWidth * ci : ci,
+  };
+}
+
+/** `batch` products of a [m, k] matrix. */
+export function patchesOfMatMul(batch: number, m: number, k: number): Patches {
+  return {
+    batch,
+    height: 1,
+    width: m,
+    channels: k,
+    top: 0,
+    left: 0,
+    paddedHeight: 1,
+    paddedWidth: m,
+    pixels: m,
+    pixelsPerRow: m,
+    pixelStride: k,
+    rowStride: m * k,
+    segmentOffsets: [0],
+    segmentLength: k,
+  };
+}
+
+/** Elements of one image, and of one padded image. */
+export const imageSize = ({ height, width, channels }: Patches): number => height * width * channels;
+export const paddedSize = ({ paddedHeight, paddedWidth, channels }: Patches): number =>
+  paddedHeight * paddedWidth * channels;
+
+/** Whether the image can be read where it lies. */
+export function needsNoPadding(patches: Patches): boolean {
+  return paddedSize(patches) === imageSize(patches);
+}
+
+function range(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i);
+}

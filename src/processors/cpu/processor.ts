@@ -1,0 +1,165 @@
+/**
+ * The CPU: our wasm kernels on one heap, and tfjs-cpu for what is rare. It is always there, so it
+ * supports every call.
+ */
+import type { TensorInfo } from '@tensorflow/tfjs-core';
+import { util } from '@tensorflow/tfjs-core';
+
+import { child, dropResult, runKernel, takeNumbers } from '../../delegate/child.js';
+import type { Named, Spec } from '../../graph/kernel.js';
+import type { Call, Kernel } from '../kernel.js';
+import type { Numbers, Processor } from '../processor.js';
+import { Block, CpuBuffer } from './buffer.js';
+import { Heap } from './heap.js';
+
+export { Block, CpuBuffer };
+
+export class CpuProcessor implements Processor<CpuBuffer> {
+  readonly name = 'cpu';
+
+  private constructor(readonly heap: Heap) {}
+
+  /** @param allowRelaxed false forces the build without relaxed SIMD. */
+  static async create(allowRelaxed = true): Promise<CpuProcessor> {
+    return new CpuProcessor(await Heap.create(allowRelaxed));
+  }
+
+  supports(): boolean {
+    return true;
+  }
+
+  upload(numbers: Numbers, { dtype }: Spec): CpuBuffer {
+    return CpuBuffer.ofNumbers(this.heap, dtype, numbers);
+  }
+
+  download(buffer: CpuBuffer): Numbers {
+    return buffer.numbers();
+  }
+
+  reshape(buffer: CpuBuffer): CpuBuffer {
+    return buffer; // Row-major numbers have no shape of their own.
+  }
+
+  /** A view where the axis is the last one, else a copy. */
+  slice(buffer: CpuBuffer, { shape, dtype }: Spec, axis: number, from: number, to: number): CpuBuffer {
+    const inner = util.sizeFromShape(shape.slice(axis + 1));
+    const view = CpuBuffer.view(buffer, shape[axis]! * inner, from * inner, to * inner);
+    return axis === shape.length - 1 || inner * (to - from) === 0
+      ? view
+      : CpuBuffer.ofNumbers(this.heap, dtype, view.numbers());
+  }
+
+  join(parts: readonly CpuBuffer[], specs: readonly Spec[], whole: Spec): CpuBuffer {
+    const result = this.make(whole);
+    const to = whole.shape.at(-1)!;
+    let at = 0;
+    parts.forEach((part, i) => {
+      const width = specs[i]!.shape.at(-1)!;
+      this.copyColumns(part, width, result, to, at);
+      at += width;
+    });
+    return result;
+  }
+
+  run(kernel: Kernel, call: Call<CpuBuffer>): CpuBuffer[] {
+    const empty = call.outputs.every(({ shape }) => shape.includes(0));
+    return empty ? call.outputs.map(spec => this.make(spec)) : kernel.cpu(this, call);
+  }
+
+  flush(): void {
+    // Every call has finished when it returns.
+  }
+
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  memory(): number {
+    return this.heap.bytesUsed;
+  }
+
+  dispose(): void {
+    // The heap goes with its WebAssembly.Memory.
+  }
+
+  /** An uninitialised buffer on the heap. */
+  make({ shape, dtype }: Spec): CpuBuffer {
+    return CpuBuffer.onHeap(this.heap, dtype, util.sizeFromShape(shape as number[]));
+  }
+
+  /** Uninitialised bytes on the heap. */
+  block(bytes: number): Block {
+    return new Block(this.heap, bytes);
+  }
+
+  /** Lends bytes that nobody needs afterwards. */
+  withScratch<T>(bytes: number, use: (pointer: number) => T): T {
+    const scratch = this.block(bytes);
+    try {
+      return use(scratch.pointer);
+    } finally {
+      scratch.free();
+    }
+  }
+
+  /** Runs `use` with the buffer as dense numbers on the heap, wherever it lies now. */
+  withDense<T>(buffer: CpuBuffer, use: (pointer: number) => T): T {
+    const dense = buffer.dense();
+    try {
+      return use(dense.address());
+    } finally {
+      if (dense !== buffer) dense.free();
+    }
+  }
+
+  /** [min, max] of a float32 buffer; NaN in both if there is one; [0, 0] when it is empty. */
+  range(buffer: CpuBuffer): readonly [number, number] {
+    if (buffer.size === 0) return [0, 0];
+    return this.withScratch(8, out =>
+      this.withDense(buffer, pointer => {
+        this.heap.kernels.f32MinMax(pointer, buffer.size, out);
+        const [min, max] = this.heap.f32(out, 2);
+        return [min!, max!] as const;
+      }),
+    );
+  }
+
+  /** A result of our own wasm kernels: made, filled, and freed again if the filling fails. */
+  fill(spec: Spec, write: (y: CpuBuffer) => void): CpuBuffer {
+    const y = this.make(spec);
+    try {
+      write(y);
+      return y;
+    } catch (error) {
+      y.free();
+      throw error;
+    }
+  }
+
+  /** The call on tfjs-cpu, for kernels and types that are too rare for wasm. */
+  tfjs({ name, inputs, isList, attributes, outputs }: Call<CpuBuffer>): CpuBuffer[] {
+    const cpu = child('cpu');
+    const infos: Named<TensorInfo> = {};
+    for (const [key, { buffer, shape, dtype }] of Object.entries(inputs)) {
+      const dataId = cpu.write(buffer.numbers(), shape as number[], dtype);
+      infos[key] = { dataId, shape: shape as number[], dtype };
+    }
+    const results = runKernel('cpu', name, infos, isList, attributes);
+    const buffers = results.map((result, i) => {
+      // A kernel may hand an input's own numbers through, which may lie on the heap: copy.
+      const numbers = takeNumbers('cpu', result) as Numbers;
+      const lent = Object.values(inputs).some(input => input.buffer.numbers().buffer === numbers.buffer);
+      return this.upload(lent ? numbers.slice() : numbers, outputs[i]!);
+    });
+    for (const info of Object.values(infos)) dropResult('cpu', info);
+    return buffers;
+  }
+
+  private copyColumns(from: CpuBuffer, width: number, to: CpuBuffer, toPitch: number, at: number): void {
+    const target = to.numbers();
+    const source = from.numbers();
+    for (let row = 0, i = 0; i < source.length; row++, i += width) {
+      target.set(source.subarray(i, i + width), row * toPitch + at);
+    }
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The GPU: for now tfjs-webgl's programs on textures of 16-bit floats, called below the engine.
+ *
+ * tfjs-webgl chooses its texture format by the flag WEBGL_RENDER_FLOAT32_ENABLED whenever a texture
+ * is taken from or given back to its pool, so every use of it here happens inside `half()`, which
+ * sets the flag and restores it: a user's own tensors on tfjs-webgl keep their format.
+ */
+import type { DataToGPUOptions, DataType, GPUData, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
+import { env, getKernel, util } from '@tensorflow/tfjs-core';
+
+import { dropResult, findChild, runKernel } from '../../delegate/child.js';
+import type { Attributes, Named, Spec } from '../../graph/kernel.js';
+import type { Buffer } from '../../graph/value.js';
+import type { Call, Kernel } from '../kernel.js';
+import type { Numbers, Processor } from '../processor.js';
+
+/** What we use of tfjs-webgl's backend class beyond its public interface. */
+interface WebglBackend extends KernelBackend {
+  gpgpu: { gl: WebGL2RenderingContext };
+  texData: { get(dataId: object): { texture: object | null; values: Numbers | null } };
+  /** A read-back that leaves the texture where it is; `readSync` would release it. */
+  getValuesFromTexture(dataId: object): Float32Array;
+  uploadToGPU(dataId: object): void;
+  memory(): { unreliable: boolean; numBytesInGPU: number; numBytesInGPUAllocated: number };
+  getTextureManager(): { getNumUsedTextures(): number; getNumFreeTextures(): number };
+}
+
+export class GpuBuffer implements Buffer {
+  constructor(
+    private readonly gpu: GpuProcessor,
+    readonly info: TensorInfo,
+  ) {}
+
+  /** As 16-bit floats. */
+  get bytes(): number {
+    return 2 * util.sizeFromShape(this.info.shape);
+  }
+
+  free(): void {
+    this.gpu.release(this.info);
+  }
+}
+
+/** Renderers that are programs on the CPU: right, but never faster than it. */
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+/** tfjs-webgl has samplers for tensors of this rank at most. */
+const MAX_RANK = 6;
+
+export class GpuProcessor implements Processor<GpuBuffer> {
+  readonly name = 'gpu';
+  /** The renderer's name, for people. */
+  readonly renderer: string;
+
+  private constructor(private readonly webgl: WebglBackend) {
+    const { gl } = webgl.gpgpu;
+    const debug = gl.getExtension('WEBGL_debug_renderer_info');
+    this.renderer = String(gl.getParameter(debug ? debug.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  }
+
+  /** Undefined where there is no WebGL. */
+  static create(): GpuProcessor | undefined {
+    const webgl = findChild('webgl') as WebglBackend | undefined;
+    return webgl && new GpuProcessor(webgl);
+  }
+
+  /** Whether the renderer is the CPU in disguise. */
+  get isSoftware(): boolean {
+    return SOFTWARE.test(this.renderer);
+  }
+
+  get isLost(): boolean {
+    return this.webgl.gpgpu.gl.isContextLost();
+  }
+
+  supports({ name }: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
+    const fits = ({ shape, dtype }: Spec) =>
+      dtype === 'float32' && shape.length <= MAX_RANK && util.sizeFromShape(shape as number[]) > 0;
+    return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);
+  }
+
+  upload(numbers: Numbers, spec: Spec): GpuBuffer {
+    // tfjs-webgl keeps the array until the first program reads it: a view on a heap that may grow
+    // or be overwritten by then must be copied.
+    const kept = numbers.byteLength === numbers.buffer.byteLength ? numbers : numbers.slice();
+    return this.half(() => this.wrap(this.webgl.write(kept, ...unpack(spec)), spec));
+  }
+
+  download({ info }: GpuBuffer): Numbers {
+    const data = this.webgl.texData.get(info.dataId);
+    if (!data.texture) return data.values!;
+    return this.half(() => this.webgl.getValuesFromTexture(info.dataId));
+  }
+
+  reshape(buffer: GpuBuffer, spec: Spec): GpuBuffer {
+    return this.one('Reshape', { x: buffer.info }, { shape: spec.shape });
+  }
+
+  slice(buffer: GpuBuffer, { shape }: Spec, axis: number, from: number, to: number): GpuBuffer {
+    const begin = shape.map((_, i) => (i === axis ? from : 0));
+    const size = shape.map((length, i) => (i === axis ? to - from : length));
+    return this.one('Slice', { x: buffer.info }, { begin, size });
+  }
+
+  join(parts: readonly GpuBuffer[], _specs: readonly Spec[], whole: Spec): GpuBuffer {
+    const inputs = Object.fromEntries(parts.map((part, i) => [i, part.info]));
+    return this.one('Concat', inputs, { axis: whole.shape.length - 1 }, true);
+  }
+
+  run(kernel: Kernel, call: Call<GpuBuffer>): GpuBuffer[] {
+    return kernel.gpu(this, call);
+  }
+
+  flush(): void {
+    this.webgl.gpgpu.gl.flush();
+  }
+
+  /** Polls a fence: `getSyncParameter` over a message channel costs 11 µs a turn and no latency. */
+  async settled(): Promise<void> {
+    const { gl } = this.webgl.gpgpu;
+    const fence = 'fenceSync' in gl ? gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0) : null;
+    if (!fence) return;
+    gl.flush();
+    const { port1, port2 } = new MessageChannel();
+    await new Promise<void>(resolve => {
+      port1.onmessage = () => {
+        const unsignalled = gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.UNSIGNALED;
+        if (unsignalled && !gl.isContextLost()) port2.postMessage(null);
+        else resolve();
+      };
+      port2.postMessage(null);
+    });
+    port1.close();
+    gl.deleteSync(fence);
+  }
+
+  memory(): number {
+    return this.webgl.memory().numBytesInGPUAllocated;
+  }
+
+  dispose(): void {
+    // The context belongs to tfjs-webgl, which the engine disposes.
+  }
+
+  /** Textures tfjs-webgl has made, in use and pooled. */
+  get textures(): number {
+    const manager = this.webgl.getTextureManager();
+    return manager.getNumUsedTextures() + manager.getNumFreeTextures();
+  }
+
+  /** The call on tfjs-webgl. */
+  tfjs({ name, inputs, isList, attributes, outputs }: Call<GpuBuffer>): GpuBuffer[] {
+    const infos: Named<TensorInfo> = {};
+    for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = buffer.info;
+    return this.half(() => {
+      const results = runKernel('webgl', name, infos, isList, attributes);
+      return results.map((result, i) => this.wrap(result.dataId, outputs[i]!));
+    });
+  }
+
+  /** Numbers as a texture the user may keep: 32-bit, and disposed by the user with its tensor. */
+  texture(numbers: Numbers, spec: Spec, options?: DataToGPUOptions): GPUData {
+    const dataId = this.webgl.write(numbers, ...unpack(spec));
+    try {
+      this.webgl.uploadToGPU(dataId);
+      return this.webgl.readToGPU(dataId, options);
+    } finally {
+      this.webgl.disposeData(dataId);
+    }
+  }
+
+  /** Gives a tensor of tfjs-webgl back to its pool. */
+  release(info: TensorInfo): void {
+    this.half(() => dropResult('webgl', info));
+  }
+
+  private one(name: string, infos: Named<TensorInfo>, attributes: Attributes, isList = false) {
+    return this.half(() => new GpuBuffer(this, runKernel('webgl', name, infos, isList, attributes)[0]!));
+  }
+
+  private wrap(dataId: object, { shape, dtype }: Spec): GpuBuffer {
+    return new GpuBuffer(this, { dataId, shape: shape as number[], dtype });
+  }
+
+  /** Runs `use` with 16-bit textures, and without tfjs-webgl handing small work to the CPU. */
+  private half<T>(use: () => T): T {
+    const flags = ['WEBGL_RENDER_FLOAT32_ENABLED', 'WEBGL_CPU_FORWARD'] as const;
+    const before = flags.map(flag => env().get(flag));
+    for (const flag of flags) env().set(flag, false);
+    try {
+      return use();
+    } finally {
+      flags.forEach((flag, i) => env().set(flag, before[i]!));
+    }
+  }
+}
+
+const unpack = ({ shape, dtype }: Spec): [number[], DataType] => [shape as number[], dtype];

@@ -1,0 +1,34 @@
+/**
+ * A kernel of ours: the rules the planner reads and a lowering for each processor.
+ */
+import type { Attributes, Named, Rules, Spec } from '../graph/kernel.js';
+import type { Buffer } from '../graph/value.js';
+import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
+import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
+
+/** One input of a call, lying on the processor that runs it. */
+export interface Argument<B> extends Spec {
+  readonly buffer: B;
+  /** [min, max] of the numbers; measured when first asked for. */
+  range(): readonly [number, number];
+  /** A form of the same numbers (packed, quantised), made on first use and kept with the value. */
+  derived<D extends Buffer>(name: string, make: () => D): D;
+}
+
+/** One call of a kernel, or of a slice of it, on one processor. */
+export interface Call<B> {
+  readonly name: string;
+  readonly inputs: Named<Argument<B>>;
+  readonly isList: boolean;
+  readonly attributes: Attributes;
+  readonly outputs: readonly Spec[];
+  /** The arithmetic the plan wants of the CPU. */
+  readonly int8: boolean;
+}
+
+export interface Kernel extends Rules {
+  /** Whether the CPU lowering has an int8 path for this call. */
+  quantises?(call: { inputs: Named<Spec>; outputs: readonly Spec[]; attributes: Attributes }): boolean;
+  cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
+  gpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
+}

@@ -1,0 +1,248 @@
+/**
+ * Runs what was recorded. A run is a generator that pauses after each node and before each blocking
+ * read-back, so one piece of code serves both readers: `readSync` exhausts it at once, `read` lets
+ * the page live between the steps.
+ *
+ * In a split layer the GPU's commands are submitted and flushed first, then the CPU computes its
+ * slice: both work at once.
+ */
+import type { Settings } from '../flags.js';
+import type { Graph, Node, Use } from '../graph/graph.js';
+import type { Named, Need, Range, SliceRule } from '../graph/kernel.js';
+import { keyOf } from '../graph/key.js';
+import type { Value } from '../graph/value.js';
+import { roundTripError } from '../passes/precision.js';
+import { partition } from '../plan/partition.js';
+import type { Layer, Placement } from '../plan/plan.js';
+import { Plans } from '../plan/plan.js';
+import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { GpuProcessor } from '../processors/gpu/processor.js';
+import type { Argument, Call, Kernel } from '../processors/kernel.js';
+import type { LayerReport } from './report.js';
+import { cutShape, Transfers } from './transfers.js';
+
+/** Why a run pauses: a turn of the event loop may be taken, or the GPU be waited for. */
+export type Pause = 'turn' | 'gpu';
+
+export class Executor {
+  /** Rows of the last run, and its time in milliseconds. */
+  layers: LayerReport[] = [];
+  ms = 0;
+  private readonly plans = new Plans();
+  private readonly transfers: Transfers;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly kernels: ReadonlyMap<string, Kernel>,
+    readonly cpu: CpuProcessor,
+    readonly gpu: GpuProcessor | undefined,
+  ) {
+    this.transfers = new Transfers(cpu, gpu);
+  }
+
+  /** Whether a graph like this has run before. */
+  knows(nodes: readonly Node[]): boolean {
+    return this.plans.has(keyOf(nodes));
+  }
+
+  *run(nodes: readonly Node[], settings: Settings): Generator<Pause, void> {
+    const start = performance.now();
+    const plan = this.plans.get(keyOf(nodes), nodes.length);
+    const placements = plan.place(this.circumstances(settings), () =>
+      partition(nodes, settings.split, {
+        realGpu: !!this.gpu && !this.gpu.isSoftware,
+        gpuCan: (node, i) => !plan.layers[i]!.refused && this.gpuSupports(node),
+      }),
+    );
+    const layers: LayerReport[] = [];
+    for (const [i, node] of nodes.entries()) {
+      if (node.wanted) {
+        const placement = placements[i]!;
+        if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+        layers.push(this.step(node, placement, plan.layers[i]!, settings, plan.runs === 0));
+        if (plan.layers[i]!.refused && placement.where !== 'cpu') plan.forgetPlacements();
+      }
+      for (const value of node.outputs) delete value.producer;
+      this.graph.endUses(node);
+      for (const value of node.outputs) this.graph.release(value);
+      yield 'turn';
+    }
+    plan.runs++;
+    this.layers = layers;
+    this.ms = performance.now() - start;
+  }
+
+  /** The numbers of a computed value; blocks. */
+  numbers(value: Value) {
+    return this.cpu.download(this.transfers.onCpu(value));
+  }
+
+  /** Whether reading this value has to wait for the GPU. */
+  onlyOnGpu(value: Value): boolean {
+    return this.transfers.onlyOnGpu(value);
+  }
+
+  /** Everything placements depend on beside the graph. */
+  private circumstances({ split }: Settings): string {
+    return `${split} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'}`;
+  }
+
+  private gpuSupports(node: Node): boolean {
+    const kernel = this.kernelOf(node);
+    return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
+  }
+
+  private kernelOf(node: Node): Kernel {
+    return this.kernels.get(node.kernel.name)!;
+  }
+
+  private mustReadBack(node: Node): boolean {
+    return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
+  }
+
+  /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
+  private step(
+    node: Node,
+    placement: Placement,
+    layer: Layer,
+    settings: Settings,
+    observing: boolean,
+  ): LayerReport {
+    const { transfers } = this;
+    const before = { ...transfers };
+    const start = performance.now();
+    let int8 = false;
+    let where = placement.where;
+    try {
+      for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
+      int8 = this.decideInt8(node, placement, layer, settings, observing);
+      try {
+        this.compute(node, placement, int8);
+      } catch (error) {
+        if (where === 'cpu') throw error;
+        console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
+        layer.refused = true;
+        where = 'cpu';
+        this.compute(node, { where }, int8);
+      }
+    } catch (error) {
+      for (const value of node.outputs) value.error = error as Error;
+    }
+    const [output] = node.outputs;
+    const channels = output!.shape.at(-1) ?? 1;
+    return {
+      op: node.kernel.name,
+      shape: [...output!.shape],
+      where,
+      p: placement.where === 'split' ? placement.cut / channels : where === 'cpu' ? 1 : 0,
+      precision: int8 ? 'int8' : where === 'gpu' ? 'f16' : 'float32',
+      ms: performance.now() - start,
+      bytesToGpu: transfers.bytesToGpu - before.bytesToGpu,
+      bytesFromGpu: transfers.bytesFromGpu - before.bytesFromGpu,
+      readbacks: transfers.readbacks - before.readbacks,
+      ...(layer.error === undefined ? {} : { int8Error: layer.error }),
+    };
+  }
+
+  /**
+   * Whether the CPU's part runs in int8: only where the weights came twice, and under precision
+   * `auto` only where the layer's own error, measured once, is within the budget.
+   */
+  private decideInt8(
+    node: Node,
+    placement: Placement,
+    layer: Layer,
+    { precision, budget }: Settings,
+    observing: boolean,
+  ): boolean {
+    const kernel = this.kernelOf(node);
+    if (placement.where === 'gpu' || precision === 'float32' || !kernel.quantises?.(node)) {
+      return false;
+    }
+    const weights = node.inputs[kernel.weights!]!.value.id;
+    layer.constant = layer.weights === weights;
+    layer.weights = weights;
+    if (precision === 'auto') layer.error ??= this.measureError(node);
+    if (observing || !layer.constant) return false;
+    return precision === 'int8' || layer.error! <= budget;
+  }
+
+  /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */
+  private measureError(node: Node): number {
+    const kernel = this.kernelOf(node);
+    const [exact, rounded] = [false, true].map(
+      int8 => kernel.cpu(this.cpu, this.cpuCall(node, undefined, int8))[0]!,
+    ) as [CpuBuffer, CpuBuffer];
+    const error = roundTripError(exact.numbers(), rounded.numbers());
+    exact.free();
+    rounded.free();
+    return error;
+  }
+
+  private compute(node: Node, placement: Placement, int8: boolean): void {
+    const kernel = this.kernelOf(node);
+    if (placement.where === 'cpu') {
+      const buffers = this.cpu.run(kernel, this.cpuCall(node, undefined, int8));
+      node.outputs.forEach((value, i) => (value.cpu = buffers[i]));
+    } else if (placement.where === 'gpu') {
+      const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
+      node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
+    } else {
+      const { cut } = placement;
+      const channels = node.outputs[0]!.shape.at(-1)!;
+      const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
+      const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
+      // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
+      const call = this.cpuCall(node, left, int8);
+      const [gpu] = this.gpu!.run(kernel, this.gpuCall(node, right));
+      this.gpu!.flush();
+      try {
+        const [cpu] = this.cpu.run(kernel, call);
+        node.outputs[0]!.slices = { cut, cpu: cpu!, gpu: gpu! };
+      } catch (error) {
+        gpu!.free();
+        throw error;
+      }
+    }
+  }
+
+  private cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
+    const argument = (use: Use, range?: Range) => this.transfers.cpuArgument(use, range);
+    return callOf(node, slice, int8, argument);
+  }
+
+  private gpuCall(node: Node, slice: Slice | undefined) {
+    return callOf(node, slice, false, (use, range) => this.transfers.gpuArgument(use, range));
+  }
+}
+
+/** Output channels [from, to) of a node, and what they need. */
+interface Slice {
+  from: number;
+  to: number;
+  rule: SliceRule;
+}
+
+function callOf<B>(
+  node: Node,
+  slice: Slice | undefined,
+  int8: boolean,
+  argument: (use: Use, range?: Range) => Argument<B>,
+): Call<B> {
+  const inputs: Named<Argument<B>> = {};
+  for (const [name, use] of Object.entries(node.inputs)) {
+    const need: Need = slice?.rule.inputs[name] ?? 'whole';
+    if (need === 'nothing') continue;
+    inputs[name] = need === 'whole' ? argument(use) : argument(use, need);
+  }
+  const cut = (shape: readonly number[]) =>
+    slice ? cutShape(shape, { axis: shape.length - 1, from: slice.from, to: slice.to }) : shape;
+  return {
+    name: node.kernel.name,
+    inputs,
+    isList: node.isList,
+    attributes: slice?.rule.attributes ?? node.attributes,
+    outputs: node.outputs.map(({ shape, dtype }) => ({ shape: cut(shape), dtype })),
+    int8,
+  };
+}

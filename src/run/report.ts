@@ -1,0 +1,35 @@
+/** What `explain()` tells: one row for each layer of the last graph that ran. */
+
+/** One layer of the last run. */
+export interface LayerReport {
+  /** tfjs's name of the kernel. */
+  op: string;
+  /** Shape of its first output. */
+  shape: number[];
+  /** Who computed it. */
+  where: 'cpu' | 'gpu' | 'split';
+  /** The CPU's share of the output channels, 0 to 1. */
+  p: number;
+  /** Arithmetic: of the CPU's part where it has one, else of the GPU's. */
+  precision: 'float32' | 'int8' | 'f16';
+  /** Milliseconds on the calling thread, waiting for the other processor included. */
+  ms: number;
+  /** Bytes uploaded for this layer. */
+  bytesToGpu: number;
+  /** Bytes read back for this layer. */
+  bytesFromGpu: number;
+  /** Read-backs for this layer; each one blocks. */
+  readbacks: number;
+  /** Relative RMS difference of int8 from float32, where it was measured. */
+  int8Error?: number;
+}
+
+/** The last graph run, as {@link explain} gives it. */
+export interface RunReport {
+  /** Row i is the i-th recorded kernel call. */
+  layers: LayerReport[];
+  /** Calls of kernels that tfjs's own backends ran since the run before this one, by name. */
+  delegated: Record<string, number>;
+  /** Milliseconds from the start of the run to its end. */
+  ms: number;
+}

@@ -1,0 +1,171 @@
+/**
+ * Brings a value, or a part of it, to the processor that wants it, and counts what that costs.
+ *
+ *     whole on CPU ◄── read-back, blocks ──  whole on GPU
+ *           │      ── upload ──────────────►      │
+ *     columns [0, cut) ──┐              ┌── columns [cut, C)
+ *                        └─ join on either side ─┘
+ */
+import type { Range, Spec } from '../graph/kernel.js';
+import type { Use } from '../graph/graph.js';
+import type { Buffer, Value } from '../graph/value.js';
+import { UnsupportedError } from '../errors.js';
+import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { GpuBuffer, GpuProcessor } from '../processors/gpu/processor.js';
+import type { Argument } from '../processors/kernel.js';
+
+/** tfjs-webgl moves 32-bit floats both ways. */
+const WIRE_BYTES = 4;
+
+export class Transfers {
+  bytesToGpu = 0;
+  bytesFromGpu = 0;
+  readbacks = 0;
+
+  constructor(
+    readonly cpu: CpuProcessor,
+    readonly gpu: GpuProcessor | undefined,
+  ) {}
+
+  /** The whole value on the CPU. */
+  onCpu(value: Value): CpuBuffer {
+    value.cpu ??= value.slices
+      ? this.joinOnCpu(value)
+      : this.cpu.upload(this.readBack(value.gpu as GpuBuffer), value);
+    return value.cpu as CpuBuffer;
+  }
+
+  /** The whole value on the GPU, under the shape of a use. */
+  onGpu(value: Value, shape: readonly number[]): GpuBuffer {
+    value.gpu ??= value.slices
+      ? this.joinOnGpu(value)
+      : this.send(value.cpu as CpuBuffer, value);
+    const buffer = value.gpu as GpuBuffer;
+    if (sameShape(shape, value.shape)) return buffer;
+    return derive(value, `gpu:${shape.join()}`, () =>
+      this.theGpu().reshape(buffer, { shape, dtype: value.dtype }),
+    );
+  }
+
+  cpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<CpuBuffer> {
+    const buffer = range ? this.partOnCpu(value, shape, range) : this.onCpu(value);
+    const prefix = range ? `${range.axis}:${range.from}:${range.to}:` : '';
+    return {
+      buffer,
+      shape: range ? cutShape(shape, range) : shape,
+      dtype,
+      range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
+      derived: (name, make) => derive(value, prefix + name, make),
+    };
+  }
+
+  gpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<GpuBuffer> {
+    const buffer = range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape);
+    return {
+      buffer,
+      shape: range ? cutShape(shape, range) : shape,
+      dtype,
+      range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
+      derived: (name, make) => derive(value, `gpu:${name}`, make),
+    };
+  }
+
+  /** Whether the CPU could only get at this value by a blocking read-back. */
+  onlyOnGpu(value: Value): boolean {
+    return !value.cpu && (!!value.gpu || !!value.slices);
+  }
+
+  private partOnCpu(value: Value, shape: readonly number[], range: Range): CpuBuffer {
+    const { axis, from, to } = range;
+    const { slices } = value;
+    if (slices && from === 0 && to === slices.cut && isLastAxis(value, shape, axis)) {
+      return slices.cpu as CpuBuffer;
+    }
+    return derive(value, `cpu:${shape.join()}:${axis}:${from}:${to}`, () =>
+      this.cpu.slice(this.onCpu(value), { shape, dtype: value.dtype }, axis, from, to),
+    );
+  }
+
+  private partOnGpu(value: Value, shape: readonly number[], range: Range): GpuBuffer {
+    const { axis, from, to } = range;
+    const { slices } = value;
+    const part = { shape: cutShape(shape, range), dtype: value.dtype };
+    const name = `gpu:${shape.join()}:${axis}:${from}:${to}`;
+    if (slices && from === slices.cut && to === shape[axis] && isLastAxis(value, shape, axis)) {
+      const slice = slices.gpu as GpuBuffer;
+      if (shape.length === value.shape.length) return slice;
+      return derive(value, name, () => this.theGpu().reshape(slice, part));
+    }
+    return derive(value, name, () => {
+      if (value.gpu) {
+        const whole = this.onGpu(value, shape);
+        return this.theGpu().slice(whole, { shape, dtype: value.dtype }, axis, from, to);
+      }
+      // Cut before the wire: only the part travels.
+      return this.send(this.partOnCpu(value, shape, range), part);
+    });
+  }
+
+  private joinOnCpu(value: Value): CpuBuffer {
+    const [left, right] = sliceSpecs(value);
+    const read = this.cpu.upload(this.readBack(value.slices!.gpu as GpuBuffer), right);
+    const whole = this.cpu.join([value.slices!.cpu as CpuBuffer, read], [left, right], value);
+    read.free();
+    return whole;
+  }
+
+  private joinOnGpu(value: Value): GpuBuffer {
+    const [left, right] = sliceSpecs(value);
+    const sent = this.send(value.slices!.cpu as CpuBuffer, left);
+    const whole = this.theGpu().join([sent, value.slices!.gpu as GpuBuffer], [left, right], value);
+    sent.free();
+    return whole;
+  }
+
+  private readBack(buffer: GpuBuffer) {
+    const numbers = this.theGpu().download(buffer);
+    this.readbacks++;
+    this.bytesFromGpu += numbers.length * WIRE_BYTES;
+    return numbers;
+  }
+
+  private send(buffer: CpuBuffer, spec: Spec): GpuBuffer {
+    this.bytesToGpu += buffer.size * WIRE_BYTES;
+    return this.theGpu().upload(this.cpu.download(buffer), spec);
+  }
+
+  private theGpu(): GpuProcessor {
+    if (!this.gpu) throw new UnsupportedError('GPU: expected WebGL, this device has none');
+    return this.gpu;
+  }
+}
+
+/** A cut of the last axis means the same channels only while the last axis is the same. */
+function isLastAxis(value: Value, shape: readonly number[], axis: number): boolean {
+  return axis === shape.length - 1 && shape.at(-1) === value.shape.at(-1);
+}
+
+export function sliceSpecs(value: Value): [Spec, Spec] {
+  const axis = value.shape.length - 1;
+  const channels = value.shape[axis]!;
+  const { cut } = value.slices!;
+  const { dtype } = value;
+  return [
+    { shape: cutShape(value.shape, { axis, from: 0, to: cut }), dtype },
+    { shape: cutShape(value.shape, { axis, from: cut, to: channels }), dtype },
+  ];
+}
+
+export function cutShape(shape: readonly number[], { axis, from, to }: Range): number[] {
+  return shape.map((length, i) => (i === axis ? to - from : length));
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((length, i) => length === b[i]);
+}
+
+function derive<D extends Buffer>(value: Value, name: string, make: () => D): D {
+  let buffer = value.derived.get(name) as D | undefined;
+  if (!buffer) value.derived.set(name, (buffer = make()));
+  return buffer;
+}
