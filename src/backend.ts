@@ -72,7 +72,7 @@ export class MulayerBackend extends KernelBackend {
 
   override write(values: BackendValues | null, shape: number[], dtype: DataType): object {
     const dataId = {};
-    this.data.set(dataId, this.valueOf(values, shape, dtype));
+    this.data.set(dataId, this.newValue(values, shape, dtype));
     return dataId;
   }
 
@@ -83,7 +83,7 @@ export class MulayerBackend extends KernelBackend {
     dtype: DataType,
     refCount: number,
   ): void {
-    const value = this.valueOf(values, shape, dtype);
+    const value = this.newValue(values, shape, dtype);
     value.refs = refCount;
     this.data.set(dataId, value);
   }
@@ -331,7 +331,7 @@ export class MulayerBackend extends KernelBackend {
     }
   }
 
-  private valueOf(values: BackendValues | null, shape: number[], dtype: DataType): Value {
+  private newValue(values: BackendValues | null, shape: number[], dtype: DataType): Value {
     const value = new Value(shape, dtype);
     if (dtype === 'string' || dtype === 'complex64') {
       value.foreign = values as Uint8Array[] | Float32Array;

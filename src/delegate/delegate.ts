@@ -99,7 +99,9 @@ function chooseChild(backend: MulayerBackend, kernelName: string): ChildName {
 function lend(backend: MulayerBackend, name: ChildName, { dataId, shape, dtype }: TensorInfo): TensorInfo {
   const values = backend.readSync(dataId);
   if (dtype !== 'complex64') {
-    return { dataId: child(name).write(values, shape, dtype), shape, dtype };
+    // Dilation2D's gradients ask their inputs for a rank, as if they were tensors.
+    const info = { dataId: child(name).write(values, shape, dtype), shape, dtype };
+    return Object.assign(info, { rank: shape.length });
   }
   const { real, imag } = backend_util.splitRealAndImagArrays(values as Float32Array);
   const part = (numbers: Float32Array): TensorInfo => ({
