@@ -1,0 +1,227 @@
+/**
+ * The exports of both builds (`wasm/index.ts`), as TypeScript sees them. Pointers are byte
+ * addresses in the imported memory, 0 where an operand is absent; strides, sizes and counts are in
+ * elements. Layouts, rounding and what is read past the end: `wasm/README.md`.
+ */
+
+/** A byte address in the module's memory. */
+export type Pointer = number;
+
+export interface WasmKernels {
+  /** 16-byte aligned, not cleared. Traps when memory cannot grow or `bytes` is about 1 GiB or more. */
+  alloc(bytes: number): Pointer;
+  /** Gives back what `alloc` gave; 0 is allowed. */
+  free(block: Pointer): void;
+  /**
+   * Makes 16 KiB at `block` the scratch of this instance. For workers, which must not touch the
+   * heap of the instance that made it; otherwise the scratch comes from the heap by itself.
+   */
+  setScratch(block: Pointer): void;
+  /**
+   * How relaxed_dot reads its second operand here: 1 unsigned, 2 signed (store x ^ 0x80), both with
+   * exact sums; 0 neither (use the ...I16 functions).
+   */
+  relaxedDotKind(): 0 | 1 | 2;
+
+  /** y [m,n] = act(patches(x) [m,K] * w [K,n] + bias [n]), K = segments * segmentLength. */
+  f32Gemm(
+    x: Pointer,
+    m: number,
+    ow: number,
+    pixelStride: number,
+    rowStride: number,
+    segments: number,
+    segmentLength: number,
+    segmentOffsets: Pointer,
+    w: Pointer,
+    n: number,
+    ldw: number,
+    bias: Pointer,
+    alpha: Pointer,
+    lo: number,
+    hi: number,
+    y: Pointer,
+    ldy: number,
+  ): void;
+
+  /** Bytes of `packed` for qs8Pack. */
+  qs8PackedBytes(segments: number, segmentLength: number, n: number): number;
+  /** w [K,ldw] -> signed bytes for qu8Gemm, scale f32 [n], sum i32 [n] of the bytes. */
+  qs8Pack(
+    w: Pointer,
+    segments: number,
+    segmentLength: number,
+    n: number,
+    ldw: number,
+    packed: Pointer,
+    scale: Pointer,
+    sum: Pointer,
+  ): void;
+  /** y [m,n] = act(f32(patches(x) * w + correction [n]) * scale [n] + bias [n]). */
+  qu8Gemm(
+    x: Pointer,
+    m: number,
+    ow: number,
+    pixelStride: number,
+    rowStride: number,
+    segments: number,
+    segmentLength: number,
+    segmentOffsets: Pointer,
+    packed: Pointer,
+    n: number,
+    correction: Pointer,
+    scale: Pointer,
+    bias: Pointer,
+    alpha: Pointer,
+    lo: number,
+    hi: number,
+    y: Pointer,
+    ldy: number,
+  ): void;
+  /** qs8PackedBytes for the path without the relaxed dot. */
+  qs8PackedBytesI16: WasmKernels['qs8PackedBytes'];
+  /** qs8Pack for the path without the relaxed dot. */
+  qs8PackI16: WasmKernels['qs8Pack'];
+  /** qu8Gemm without the relaxed dot; x is u8. */
+  qu8GemmI16: WasmKernels['qu8Gemm'];
+
+  /** y [hp,wp,c] u8; returns 1 when some value was NaN or had to be clamped, else 0. */
+  f32ToQu8(
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    top: number,
+    left: number,
+    hp: number,
+    wp: number,
+    inverseScale: number,
+    zeroPoint: number,
+    xor: number,
+    y: Pointer,
+  ): 0 | 1;
+  /** y [hp,wp,c] = x [h,w,c] at (top, left), `value` elsewhere. */
+  f32Pad(
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    top: number,
+    left: number,
+    hp: number,
+    wp: number,
+    value: number,
+    y: Pointer,
+  ): void;
+  /** out [2] = [min, max]; both NaN when x holds a NaN; [Infinity, -Infinity] for n = 0. */
+  f32MinMax(x: Pointer, n: number, out: Pointer): void;
+  /** y [oh,ow,c*multiplier] of x [h,w,c]; filter element (ky, kx, k) at (ky*kw + kx)*ldw + k. */
+  f32Depthwise(
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    filter: Pointer,
+    ldw: number,
+    kh: number,
+    kw: number,
+    multiplier: number,
+    strideH: number,
+    strideW: number,
+    dilationH: number,
+    dilationW: number,
+    top: number,
+    left: number,
+    oh: number,
+    ow: number,
+    bias: Pointer,
+    alpha: Pointer,
+    lo: number,
+    hi: number,
+    y: Pointer,
+  ): void;
+  /** op: 0 max, 1 avg. */
+  f32Pool(
+    op: number,
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    kh: number,
+    kw: number,
+    strideH: number,
+    strideW: number,
+    dilationH: number,
+    dilationW: number,
+    top: number,
+    left: number,
+    oh: number,
+    ow: number,
+    y: Pointer,
+  ): void;
+  /** op: 0 add, 1 sub, 2 mul, 3 div, 4 max, 5 min, 6 squaredDifference, 7 prelu. */
+  f32Binary(
+    op: number,
+    outer: number,
+    inner: number,
+    a: Pointer,
+    aOuter: number,
+    aInner: 0 | 1,
+    b: Pointer,
+    bOuter: number,
+    bInner: 0 | 1,
+    y: Pointer,
+  ): void;
+  /**
+   * op: 0 relu, 1 relu6, 2 leakyRelu(p0), 3 clip(p0, p1), 4 neg, 5 abs, 6 square, 7 sqrt, 8 rsqrt,
+   * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 hardSwish, 16 softplus,
+   * 17 step(p0), 18 floor, 19 ceil, 20 round.
+   */
+  f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
+  /** y [rows,c] = x * scale [c] + offset [c]. */
+  f32Affine(
+    x: Pointer,
+    rows: number,
+    c: number,
+    scale: Pointer,
+    offset: Pointer,
+    y: Pointer,
+  ): void;
+  /** Four-byte elements, rank <= 8; x strides may be 0 or negative. */
+  copyStrided(
+    x: Pointer,
+    y: Pointer,
+    rank: number,
+    shape: Pointer,
+    xStrides: Pointer,
+    yStrides: Pointer,
+  ): void;
+  /** n elements of the 32 bits `valueBits`. */
+  fill(y: Pointer, n: number, valueBits: number): void;
+  /** op: 0 bilinear, 1 nearest. */
+  f32Resize(
+    op: number,
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    oh: number,
+    ow: number,
+    alignCorners: 0 | 1,
+    halfPixelCenters: 0 | 1,
+    y: Pointer,
+  ): void;
+  /** x [outer,reduce,inner] -> y [outer,inner]; op: 0 sum, 1 mean, 2 max, 3 min, 4 prod. */
+  f32Reduce(
+    op: number,
+    x: Pointer,
+    outer: number,
+    reduce: number,
+    inner: number,
+    y: Pointer,
+  ): void;
+  /** Softmax of each row. */
+  f32Softmax(x: Pointer, rows: number, c: number, y: Pointer): void;
+  /** y [m,rowBytes] = rows `indices` (i32 [m]) of x; indices are not checked. */
+  gatherRows(x: Pointer, indices: Pointer, m: number, rowBytes: number, y: Pointer): void;
+}

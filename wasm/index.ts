@@ -1,0 +1,68 @@
+/**
+ * The module's exports: the one list of kernels. `exports.d.ts` is the same list with types for
+ * whoever calls them; README.md says what the arguments mean.
+ *
+ * Built twice (asconfig.json): with relaxed SIMD and without. Both builds export the same names.
+ */
+import { qs8PackX4c8, qs8PackedBytesX4c8 } from './qs8-pack/x4c8';
+import { qs8PackX8c4, qs8PackedBytesX8c4 } from './qs8-pack/x8c4';
+import { qu8Gemm2x4c8I16 } from './qu8-gemm/2x4c8-i16';
+import { qu8Gemm4x8c4Relaxed } from './qu8-gemm/4x8c4-relaxed';
+
+export { alloc, free } from './memory/heap';
+export { setScratch } from './memory/scratch';
+export { relaxedDotKind } from './relaxed-dot-kind/probe';
+export { f32Gemm4x8 as f32Gemm } from './f32-gemm/4x8';
+export { qs8PackX4c8 as qs8PackI16, qs8PackedBytesX4c8 as qs8PackedBytesI16 } from './qs8-pack/x4c8';
+export { qu8Gemm2x4c8I16 as qu8GemmI16 } from './qu8-gemm/2x4c8-i16';
+export { f32ToQu8 } from './f32-qu8-convert/x16';
+export { f32Pad } from './f32-pad/rows';
+export { f32MinMax } from './f32-minmax/x4';
+export { f32Depthwise4x4 as f32Depthwise } from './f32-depthwise/4x4';
+export { f32Pool } from './f32-pool/x4';
+export { f32Binary } from './f32-binary/x4';
+export { f32Unary } from './f32-unary/x4';
+export { f32Affine } from './f32-affine/x4';
+export { copyStrided } from './x32-copy/strided';
+export { fill } from './x32-fill/x4';
+export { f32Resize } from './f32-resize/x4';
+export { f32Reduce } from './f32-reduce/x4';
+export { f32Softmax } from './f32-softmax/x4';
+export { gatherRows } from './x8-gather/rows';
+
+// The three that differ: on the relaxed dot where the build has it, else the same as ...I16.
+
+export function qs8PackedBytes(segments: i32, segmentLength: i32, n: i32): i32 {
+  if (ASC_FEATURE_RELAXED_SIMD) return qs8PackedBytesX8c4(segments, segmentLength, n);
+  return qs8PackedBytesX4c8(segments, segmentLength, n);
+}
+
+export function qs8Pack(
+  w: usize, segments: i32, segmentLength: i32, n: i32, ldw: i32,
+  packed: usize, scale: usize, sum: usize,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    qs8PackX8c4(w, segments, segmentLength, n, ldw, packed, scale, sum);
+  } else {
+    qs8PackX4c8(w, segments, segmentLength, n, ldw, packed, scale, sum);
+  }
+}
+
+export function qu8Gemm(
+  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
+  segments: i32, segmentLength: i32, segmentOffsets: usize,
+  packed: usize, n: i32, correction: usize, scale: usize, bias: usize, alpha: usize,
+  lo: f32, hi: f32, y: usize, ldy: i32,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    qu8Gemm4x8c4Relaxed(
+      x, m, ow, pixelStride, rowStride, segments, segmentLength, segmentOffsets,
+      packed, n, correction, scale, bias, alpha, lo, hi, y, ldy,
+    );
+  } else {
+    qu8Gemm2x4c8I16(
+      x, m, ow, pixelStride, rowStride, segments, segmentLength, segmentOffsets,
+      packed, n, correction, scale, bias, alpha, lo, hi, y, ldy,
+    );
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The same quantisation as x8c4, packed for qu8-gemm/2x4c8-i16:
+ *
+ *     packed [ceil(n / 4)][segments][ceil(segmentLength / 8)][4][8]
+ *
+ *     one group of 32 bytes, for 4 columns j and 8 rows k of one segment:
+ *     ┌─────────────────────────────┬─ ─ ─┬─────────────────────────────┐
+ *     │ j0k0 j0k1 j0k2  ...    j0k7         j3k0 j3k1 j3k2  ...    j3k7 │
+ *     └─────────────────────────────┴─ ─ ─┴─────────────────────────────┘
+ *
+ * Each segment is padded to a multiple of 8 rows and n to a multiple of 4 columns with zeros.
+ * May read 12 bytes beyond w.
+ */
+import { storeLanes } from '../simd';
+import { columnScales, firstLanes, fourScales, quantise } from './x8c4';
+
+const COLUMNS: i32 = 4;
+const DEPTH: i32 = 8;
+const GROUP_BYTES: usize = 32;
+
+export function qs8PackedBytesX4c8(segments: i32, segmentLength: i32, n: i32): i32 {
+  const groups = segments * ((segmentLength + DEPTH - 1) / DEPTH);
+  return ((n + COLUMNS - 1) / COLUMNS) * groups * <i32>GROUP_BYTES;
+}
+
+export function qs8PackX4c8(
+  w: usize, segments: i32, segmentLength: i32, n: i32, ldw: i32,
+  packed: usize, scale: usize, sum: usize,
+): void {
+  assert(segments > 0);
+  assert(segmentLength > 0);
+  assert(n >= 0 && n <= ldw);
+  columnScales(w, segments * segmentLength, n, ldw, scale);
+  const rowBytes = <usize>ldw << 2;
+  for (let j = 0; j < n; j += COLUMNS) {
+    const columns = min(COLUMNS, n - j);
+    const first = <usize>j << 2;
+    const scales = fourScales(scale + first, columns);
+    const mask = firstLanes(columns);
+    let sums = i32x4.splat(0);
+    let row = w + first;
+    for (let s = 0; s < segments; ++s) {
+      for (let k = 0; k < segmentLength; k += DEPTH) {
+        const depth = <usize>min(DEPTH, segmentLength - k);
+        v128.store(packed, i32x4.splat(0));
+        v128.store(packed, i32x4.splat(0), 16);
+        for (let d: usize = 0; d < depth; ++d) {
+          const q = quantise(row, scales, mask);
+          sums = i32x4.add(sums, q);
+          store<u8>(packed + d, i32x4.extract_lane(q, 0));
+          store<u8>(packed + d, i32x4.extract_lane(q, 1), 8);
+          store<u8>(packed + d, i32x4.extract_lane(q, 2), 16);
+          store<u8>(packed + d, i32x4.extract_lane(q, 3), 24);
+          row += rowBytes;
+        }
+        packed += GROUP_BYTES;
+      }
+    }
+    storeLanes(sum + first, sums, columns);
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * y [m,n] = act(f32(x [m,K] * w [K,n] + correction [n]) * scale [n] + bias [n]) for engines whose
+ * relaxed dot is not exact, or that have none: bytes are widened to 16 bits, and i32x4.dot_i16x8_s
+ * sums pairs exactly in 32 bits. Arguments and rounding as qu8-gemm/4x8c4-relaxed; x is always u8,
+ * packed is of qs8-pack/x4c8.
+ *
+ * A tile is 2 pixels by 4 columns; a step takes 8 of K:
+ *
+ *                        b0   j0, 8 k     b1   j1     b2   j2     b3   j3
+ *      p0 ─► x0 (8 k)    c00 += b0·x0     c01         c02         c03      4 partial sums in each
+ *      p1 ─► x1          c10              c11         c12         c13
+ *
+ * The 4 partial sums are added across when the tile is done.
+ *
+ * May read 7 bytes beyond a segment of x, and 12 bytes beyond correction, scale, bias and alpha.
+ */
+import { clamp, prelu, storeLanes } from '../simd';
+
+const ROWS: i32 = 2;
+const COLUMNS: i32 = 4;
+const DEPTH: i32 = 8;
+const GROUP_BYTES: usize = 32;
+/** As in 4x8c4-relaxed. */
+const BLOCK_BYTES: i32 = 1 << 17;
+
+@inline
+function dot(w: v128, x: v128, sum: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(w, x));
+}
+
+/** [sum a, sum b, sum c, sum d] of four vectors of four. */
+@inline
+function sumAcross(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
+  return i32x4.add(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3));
+}
+
+export function qu8Gemm2x4c8I16(
+  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
+  segments: i32, segmentLength: i32, segmentOffsets: usize,
+  packed: usize, n: i32, correction: usize, scale: usize, bias: usize, alpha: usize,
+  lo: f32, hi: f32, y: usize, ldy: i32,
+): void {
+  assert(m >= 0);
+  assert(ow > 0);
+  assert(segments > 0);
+  assert(segmentLength > 0);
+  assert(n >= 0 && n <= ldy);
+  const groups = (segmentLength + DEPTH - 1) / DEPTH;
+  const segmentBytes = <usize>groups * GROUP_BYTES;
+  const panelBytes = <usize>segments * segmentBytes;
+  const offsetsEnd = segmentOffsets + (<usize>segments << 2);
+  const yRow = <usize>ldy << 2;
+  const low = f32x4.splat(lo);
+  const high = f32x4.splat(hi);
+  const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
+
+  for (let blockStart = 0; blockStart < m; blockStart += block) {
+    const blockEnd = min(m, blockStart + block);
+    let panel = packed;
+    for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
+      const columns = n - j;
+      const column = <usize>j << 2;
+      let ox = blockStart % ow;
+      let rowStart = x + <usize>((blockStart / ow) * rowStride);
+      let out = y + <usize>blockStart * yRow + column;
+      for (let i = blockStart; i < blockEnd; i += ROWS, out += yRow * ROWS) {
+        // Pixels of the tile; one beyond m repeats the one before.
+        const p0 = rowStart + <usize>(ox * pixelStride);
+        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
+        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+
+        let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c02 = i32x4.splat(0), c03 = i32x4.splat(0);
+        let c10 = i32x4.splat(0), c11 = i32x4.splat(0), c12 = i32x4.splat(0), c13 = i32x4.splat(0);
+        let b = panel;
+        for (let offsets = segmentOffsets; offsets < offsetsEnd; offsets += 4) {
+          const offset = <usize>load<i32>(offsets);
+          let a0 = p0 + offset;
+          let a1 = p1 + offset;
+          for (const end = b + segmentBytes; b < end; b += GROUP_BYTES) {
+            const x0 = v128.load_ext<u8>(a0), x1 = v128.load_ext<u8>(a1);
+            let w = v128.load_ext<i8>(b);
+            c00 = dot(w, x0, c00); c10 = dot(w, x1, c10);
+            w = v128.load_ext<i8>(b, 8);
+            c01 = dot(w, x0, c01); c11 = dot(w, x1, c11);
+            w = v128.load_ext<i8>(b, 16);
+            c02 = dot(w, x0, c02); c12 = dot(w, x1, c12);
+            w = v128.load_ext<i8>(b, 24);
+            c03 = dot(w, x0, c03); c13 = dot(w, x1, c13);
+            a0 += 8; a1 += 8;
+          }
+        }
+
+        const fix = v128.load(correction + column);
+        const factor = v128.load(scale + column);
+        let r0 = i32x4.add(sumAcross(c00, c01, c02, c03), fix);
+        let r1 = i32x4.add(sumAcross(c10, c11, c12, c13), fix);
+        r0 = f32x4.mul(f32x4.convert_i32x4_s(r0), factor);
+        r1 = f32x4.mul(f32x4.convert_i32x4_s(r1), factor);
+        if (bias) {
+          const b0 = v128.load(bias + column);
+          r0 = f32x4.add(r0, b0);
+          r1 = f32x4.add(r1, b0);
+        }
+        if (alpha) {
+          const slope = v128.load(alpha + column);
+          r0 = prelu(r0, slope);
+          r1 = prelu(r1, slope);
+        } else {
+          r0 = clamp(r0, low, high);
+          r1 = clamp(r1, low, high);
+        }
+        storeLanes(out, r0, columns);
+        if (i + 1 < m) storeLanes(out + yRow, r1, columns);
+      }
+    }
+  }
+}
