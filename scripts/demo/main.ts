@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { type RunReport, explain } from '../../src/index.js';
 import type { Detection } from '../../test/models/nets.js';
-import { type Picture, decodePicture, pictureOf } from '../../test/models/pictures.js';
+import { type Picture, decode, pictureOf } from '../../test/models/pictures.js';
 import { colourOf, draw } from './boxes.js';
 import { element, must } from './dom.js';
 import {
@@ -142,16 +142,14 @@ const availableBackends = () => BACKENDS.filter(name => missing(name) === undefi
 
 async function put(name: string, blob: Blob): Promise<void> {
   let source: ImageBitmap;
-  let picture: Picture;
   try {
-    source = await createImageBitmap(blob);
-    picture = await decodePicture(blob);
+    source = await decode(blob);
   } catch {
     showError(`${name}: this browser cannot read it as a picture.`);
     return;
   }
   stopWebcam();
-  showStage(name, source, picture);
+  showStage(name, source, pictureOf(source, source.width, source.height));
   await request([chosenBackend()]);
 }
 

@@ -10,18 +10,20 @@ export interface Picture {
 
 /** Fetches and decodes a picture; alpha is dropped, as tfjs's fromPixels drops it. */
 export async function fetchPicture(url: string): Promise<Picture> {
+  const bitmap = await fetchBitmap(url);
+  return pictureOf(bitmap, bitmap.width, bitmap.height);
+}
+
+/** Fetches and decodes a picture, to be drawn. */
+export async function fetchBitmap(url: string): Promise<ImageBitmap> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url}: ${response.status} ${response.statusText}`);
-  return decodePicture(await response.blob());
+  return decode(await response.blob());
 }
 
 /** Decodes what a browser can decode, without colour management and without premultiplied alpha. */
-export async function decodePicture(blob: Blob): Promise<Picture> {
-  const bitmap = await createImageBitmap(blob, {
-    colorSpaceConversion: 'none',
-    premultiplyAlpha: 'none',
-  });
-  return pictureOf(bitmap, bitmap.width, bitmap.height);
+export function decode(blob: Blob): Promise<ImageBitmap> {
+  return createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
 }
 
 /** The pixels of anything that can be drawn, at this many columns and rows. */
