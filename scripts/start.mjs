@@ -115,11 +115,11 @@ function pictureRoute(picture, models) {
 
 async function buildPage() {
   // Only now: setup has to install what these import.
-  const { COMMON, buildWasm } = await import('./build.mjs');
+  const { BUNDLE, buildWasm } = await import('./build.mjs');
   const { build } = await import('esbuild');
   await buildWasm();
   await build({
-    ...COMMON,
+    ...BUNDLE,
     entryPoints: [join(ROOT, 'scripts/demo/main.ts')],
     outfile: join(OUT, 'main.js'),
     format: 'esm',

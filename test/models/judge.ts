@@ -9,6 +9,7 @@ import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { type RunReport, explain } from '../../src/index.js';
+import faces22 from './faces22.json' with { type: 'json' };
 import {
   type Detection,
   type LoadedNet,
@@ -20,7 +21,15 @@ import {
   nanodetTop,
   overlap,
 } from './nets.js';
-import { type Picture, fetchPicture, pictureTensor, psnr } from './pictures.js';
+import {
+  type Picture,
+  cropAround,
+  fetchBitmap,
+  fetchPicture,
+  pictureOf,
+  pictureTensor,
+  psnr,
+} from './pictures.js';
 import { MODELS_URL, TFJS_WASM_URL } from './urls.js';
 
 setWasmPaths(TFJS_WASM_URL);
@@ -62,20 +71,26 @@ export interface Judgement {
   readonly ms: number;
 }
 
-/** Pictures by a name of ours. Debian's are absent on other systems. */
-export const PICTURES: Readonly<Record<string, string>> = {
-  dog: 'pictures/dog.jpg',
-  giraffe: 'pictures/giraffe.jpg',
-  horses: 'pictures/horses.jpg',
-  kite: 'pictures/kite.jpg',
-  eagle: 'pictures/eagle.jpg',
-  person: 'pictures/person.jpg',
-  faces: 'faces/sample1.jpg',
-  fixture: 'esrgan/fixture.png',
-};
+/** A file below `.models/`, or the first face of a photograph. */
+interface Source {
+  readonly file: string;
+  readonly face?: readonly number[];
+}
 
-/** The six photographs that the answers in int8 are judged on. */
-export const SIX = ['dog', 'giraffe', 'horses', 'kite', 'eagle', 'person'] as const;
+const photo = (name: string) => [name, { file: `pictures/${name}.jpg` }] as const;
+
+/** Pictures by a name of ours. Those of Debian are absent on other systems. */
+export const PICTURES: Readonly<Record<string, Source>> = {
+  ...Object.fromEntries(['dog', 'giraffe', 'horses', 'kite', 'eagle', 'person'].map(photo)),
+  ...Object.fromEntries(
+    Object.entries(faces22).map(([file, [face]], i) => [
+      `face${i + 1}`,
+      { file: `faces/${file}`, face },
+    ]),
+  ),
+  people: { file: 'faces/sample1.jpg' },
+  fixture: { file: 'esrgan/fixture.png' },
+};
 
 /**
  * Layers with weights on the longest way through the net. In float32 with a share on the GPU, each
@@ -103,7 +118,7 @@ export async function hasPicture(picture: string): Promise<boolean> {
     string,
     string[]
   >;
-  const [item, file] = PICTURES[picture].split('/');
+  const [item, file] = PICTURES[picture].file.split('/');
   return index[item]?.includes(file) ?? false;
 }
 
@@ -113,7 +128,7 @@ export async function problemsOf(name: NetName, pictures: readonly string[]): Pr
   await tf.setBackend('cpu');
   const prepared: [string, Float32Array, [number, number, number, number]][] = [];
   for (const picture of pictures) {
-    const decoded = await fetchPicture(`${MODELS_URL}/${PICTURES[picture]}`);
+    const decoded = await get(PICTURES[picture]);
     const input = tf.tidy(() => net.prepare(pictureTensor(decoded)));
     prepared.push([picture, input.dataSync<'float32'>().slice(), input.shape]);
     input.dispose();
@@ -127,6 +142,11 @@ export async function problemsOf(name: NetName, pictures: readonly string[]): Pr
   }
   loaded.dispose();
   return problems;
+}
+
+async function get({ file, face }: Source): Promise<Picture> {
+  const bitmap = await fetchBitmap(`${MODELS_URL}/${file}`);
+  return face ? cropAround(bitmap, face, 1.3) : pictureOf(bitmap, bitmap.width, bitmap.height);
 }
 
 /** Loads a net into mulayer. */

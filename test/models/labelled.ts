@@ -5,7 +5,7 @@
 import coco82 from './coco82.json' with { type: 'json' };
 import faces22 from './faces22.json' with { type: 'json' };
 import { argMax, centernetDetections, nanodetTop } from './nets.js';
-import { type Picture, fetchBitmap, pictureOf } from './pictures.js';
+import { type Picture, cropAround, fetchBitmap, pictureOf } from './pictures.js';
 import { MODELS_URL } from './urls.js';
 
 /** A net's top answer to a picture, as a word. */
@@ -43,16 +43,9 @@ async function* stamps() {
 async function* faces() {
   for (const [file, boxes] of Object.entries(faces22)) {
     const photo = await fetchBitmap(`${MODELS_URL}/faces/${file}`);
-    for (const [x, y, width, height] of boxes) {
+    for (const box of boxes) {
       for (const scale of [1.1, 1.3, 1.6]) {
-        const half = (scale * Math.max(width, height)) / 2;
-        const [left, top] = [x + width / 2 - half, y + height / 2 - half].map(at =>
-          Math.max(0, Math.round(at)),
-        );
-        const right = Math.min(photo.width, Math.round(x + width / 2 + half));
-        const bottom = Math.min(photo.height, Math.round(y + height / 2 + half));
-        const crop = await createImageBitmap(photo, left, top, right - left, bottom - top);
-        yield { picture: pictureOf(crop, crop.width, crop.height), label: undefined };
+        yield { picture: await cropAround(photo, box, scale), label: undefined };
       }
     }
   }

@@ -10,8 +10,8 @@ const TIMES = 10;
 
 /** The smallest net split in two; the largest graph on the CPU alone, because of the time it takes. */
 const TABLE: { net: NetName; picture: string; split: number }[] = [
-  { net: 'faceres', picture: 'faces', split: 0.5 },
-  { net: 'centernet', picture: 'faces', split: 1 },
+  { net: 'faceres', picture: 'face1', split: 0.5 },
+  { net: 'centernet', picture: 'people', split: 1 },
 ];
 
 for (const { net, picture, split } of TABLE) {

@@ -44,6 +44,26 @@ export function pictureOf(source: CanvasImageSource, columns: number, rows: numb
   return { rows, columns, rgb };
 }
 
+/**
+ * A square around the centre of a box [left, top, width, height], `scale` times its longer side,
+ * cut off at the picture's edges.
+ */
+export async function cropAround(
+  photo: ImageBitmap,
+  [left, top, width, height]: readonly number[],
+  scale: number,
+): Promise<Picture> {
+  const half = (scale * Math.max(width, height)) / 2;
+  const [x, y] = [left + width / 2, top + height / 2];
+  const from = [x - half, y - half].map(at => Math.max(0, Math.round(at)));
+  const to = [
+    Math.min(photo.width, Math.round(x + half)),
+    Math.min(photo.height, Math.round(y + half)),
+  ];
+  const crop = await createImageBitmap(photo, from[0], from[1], to[0] - from[0], to[1] - from[1]);
+  return pictureOf(crop, crop.width, crop.height);
+}
+
 /** The picture as an int32 tensor in the current backend. */
 export function pictureTensor({ rows, columns, rgb }: Picture): tf.Tensor3D {
   return tf.tensor3d(rgb, [rows, columns, 3], 'int32');
