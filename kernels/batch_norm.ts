@@ -7,6 +7,7 @@
  */
 import type { Named, Need, Spec } from '../src/graph/kernel.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, channelRange, sizeOf } from './guards.js';
 
 const parameters = ({ x: _, ...rest }: Named<Spec>): Spec[] => Object.values(rest);
@@ -50,5 +51,5 @@ export const batchNorm: Kernel = {
     return [y];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

@@ -11,6 +11,7 @@ import type { DataType } from '@tensorflow/tfjs-core';
 import type { Named, Need, Problem, Spec } from '../src/graph/kernel.js';
 import { binaryOps, broadcastBinary } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, allNumeric, channelRange } from './guards.js';
 
 const ARITHMETIC = [
@@ -59,7 +60,7 @@ function binary(name: string, result?: DataType): Kernel {
       return [y];
     },
 
-    gpu: (gpu, call) => gpu.tfjs(call),
+    ...(op === undefined ? {} : { gpu: tfjsOnGpu }),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { DataType } from '@tensorflow/tfjs-core';
 
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
 
 const NUMERIC = ['float32', 'int32', 'bool'];
@@ -12,5 +13,5 @@ export const cast: Kernel = {
   accepts: (inputs, { dtype }) => allNumeric(inputs) && NUMERIC.includes(dtype as string),
   infer: ({ x }, { dtype }) => [{ shape: x!.shape, dtype: dtype as DataType }],
   cpu: (cpu, call) => cpu.tfjs(call),
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

@@ -12,6 +12,7 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named, Need, Spec } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
 
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
@@ -73,8 +74,5 @@ export const concat: Kernel = {
     return [result];
   },
 
-  gpu(gpu, call) {
-    // tfjs-webgl wants the axis of the slice it sees; one input left is the result itself.
-    return gpu.tfjs(call);
-  },
+  gpu: tfjsOnGpu,
 };

@@ -12,6 +12,7 @@ import { ACTIVATIONS, withActivation } from '../src/processors/cpu/activation.js
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectFloat, expectRank } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -85,7 +86,7 @@ const rules = {
     ]);
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 export const conv2d: Kernel = { name: 'Conv2D', ...rules };

@@ -8,6 +8,7 @@ import { backend_util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import { ACTIVATIONS, finish, withActivation } from '../src/processors/cpu/activation.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectRank } from './guards.js';
 
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
@@ -107,7 +108,7 @@ const rules = {
     ]);
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 export const depthwiseConv2d: Kernel = { name: 'DepthwiseConv2dNative', ...rules };

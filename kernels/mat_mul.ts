@@ -17,6 +17,7 @@ import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, channelRange, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -155,7 +156,7 @@ const rules = {
     return withActivation(cpu, inputs, attributes, spec.shape, run);
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 /** The argument without gaps between its rows, as batches of matrices need it. */

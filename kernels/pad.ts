@@ -5,6 +5,7 @@
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 const paddingsOf = ({ paddings }: Attributes) => paddings as [number, number][];
@@ -42,5 +43,5 @@ export const pad: Kernel = {
     return [y];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

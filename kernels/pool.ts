@@ -6,6 +6,7 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Spec } from '../src/graph/kernel.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
 /** Codes of `f32Pool`. */
@@ -72,7 +73,7 @@ function pool(name: keyof typeof OPS): Kernel {
       return [result];
     },
 
-    gpu: (gpu, call) => gpu.tfjs(call),
+    gpu: tfjsOnGpu,
   };
 }
 

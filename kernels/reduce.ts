@@ -6,6 +6,7 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Spec } from '../src/graph/kernel.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 /** Codes of `f32Reduce`. */
@@ -59,7 +60,7 @@ function reduction(name: keyof typeof OPS): Kernel {
       return [y];
     },
 
-    gpu: (gpu, call) => gpu.tfjs(call),
+    gpu: tfjsOnGpu,
   };
 }
 

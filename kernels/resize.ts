@@ -3,6 +3,7 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
 /** Codes of `f32Resize`. */
@@ -48,7 +49,7 @@ function resize(name: keyof typeof OPS): Kernel {
       return [result];
     },
 
-    gpu: (gpu, call) => gpu.tfjs(call),
+    gpu: tfjsOnGpu,
   };
 }
 

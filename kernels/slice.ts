@@ -8,6 +8,7 @@ import type { Attributes, Spec } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
 
 /** Element i of axis a of the result is element `begin[a] + i * stride[a]` of x. */
@@ -78,7 +79,7 @@ export const slice: Kernel = {
     return [copyGrid(cpu, x, call.outputs[0]!, { begin, strides: ones(size.length), size })];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };
 
 function stridedInfo({ shape }: Spec, a: Attributes) {
@@ -109,7 +110,7 @@ export const stridedSlice: Kernel = {
     return [copyGrid(cpu, x, call.outputs[0]!, { begin, strides, size })];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };
 
 /** The parts of a split: where each begins on the axis, and its length there. */
@@ -158,7 +159,7 @@ export const splitV: Kernel = {
   },
 
   cpu: splitOnCpu,
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };
 
 export const unpack: Kernel = {
@@ -174,5 +175,5 @@ export const unpack: Kernel = {
   },
 
   cpu: splitOnCpu,
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

@@ -1,5 +1,6 @@
 /** Softmax over the last axis: `logits [...,c] -> y [...,c]`. Each row needs all of itself. */
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 export const softmax: Kernel = {
@@ -21,5 +22,5 @@ export const softmax: Kernel = {
     return [y];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

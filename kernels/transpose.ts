@@ -4,6 +4,7 @@
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
 
 const permOf = ({ perm }: Attributes) => perm as number[];
@@ -36,5 +37,5 @@ export const transpose: Kernel = {
     return [result];
   },
 
-  gpu: (gpu, call) => gpu.tfjs(call),
+  gpu: tfjsOnGpu,
 };

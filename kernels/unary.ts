@@ -6,6 +6,7 @@
 import type { Attributes } from '../src/graph/kernel.js';
 import { unaryOps } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 /** The parameters p0 and p1 of `f32Unary`, from the attributes. */
@@ -46,7 +47,7 @@ function unary(name: string): Kernel {
       return [y];
     },
 
-    gpu: (gpu, call) => gpu.tfjs(call),
+    ...(op === undefined ? {} : { gpu: tfjsOnGpu }),
   };
 }
 

@@ -144,12 +144,12 @@ export class MulayerBackend extends KernelBackend {
     };
   }
 
-  /** 16 where the GPU, whose arithmetic is 16-bit, may take part. */
+  /** 16 where the GPU may take part with its 16-bit textures. */
   override floatPrecision(): 16 | 32 {
-    const { split } = settings();
+    const { split, precision } = settings();
     const gpuMayRun =
       !!this.gpu && split !== 'cpu' && split !== 1 && (split !== 'auto' || !this.gpu.isSoftware);
-    return gpuMayRun ? 16 : 32;
+    return gpuMayRun && precision !== 'float32' ? 16 : 32;
   }
 
   override async time(f: () => void): Promise<BackendTimingInfo> {

@@ -31,6 +31,17 @@ const HEAVY = new Set([
 /** tfjs-core has a way around this one that needs no backend, and its input is no tensor. */
 const LEFT_TO_CORE = new Set(['FromPixels']);
 
+/** Changes of attributes that a child needs. */
+const REWRITES: Record<string, (attributes: Attributes) => Attributes> = {
+  // The canvas context may be named by the backend; tfjs-cpu draws on a 2-D one.
+  Draw(attributes) {
+    const options = (attributes['options'] ?? {}) as { contextOptions?: { contextType?: string } };
+    if (options.contextOptions?.contextType !== 'mulayer') return attributes;
+    const contextOptions = { ...options.contextOptions, contextType: '2d' };
+    return { ...attributes, options: { ...options, contextOptions } };
+  },
+};
+
 /** The names of all kernels that a child can run. */
 export function delegableKernels(): string[] {
   const names = (['cpu', 'webgl'] as const).flatMap(name =>
@@ -65,7 +76,8 @@ export function delegate(
     return theirs;
   };
   try {
-    const results = callKernel(name, kernelName, mapInputs(inputs, lendOne), attributes ?? {});
+    const attrs = REWRITES[kernelName]?.(attributes ?? {}) ?? attributes ?? {};
+    const results = callKernel(name, kernelName, mapInputs(inputs, lendOne), attrs);
     const takeOver = (result: TensorInfo): TensorInfo => {
       const same = lent.find(({ ours, theirs }) => theirs.dataId === result.dataId && ours.dtype === result.dtype);
       if (!same) return adopt(backend, name, result);

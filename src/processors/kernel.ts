@@ -30,5 +30,11 @@ export interface Kernel extends Rules {
   /** Whether the CPU lowering has an int8 path for this call. */
   quantises?(call: { inputs: Named<Spec>; outputs: readonly Spec[]; attributes: Attributes }): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
-  gpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
+  /** Absent where 16-bit floats would change more than a rounding: such calls stay on the CPU. */
+  gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
+}
+
+/** The lowering to tfjs-webgl's own program of the same name. */
+export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
+  return gpu.tfjs(call);
 }

@@ -47,6 +47,7 @@ export class Executor {
 
   *run(nodes: readonly Node[], settings: Settings): Generator<Pause, void> {
     const start = performance.now();
+    if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const placements = plan.place(this.circumstances(settings), () =>
       partition(nodes, settings.split, {
@@ -135,7 +136,7 @@ export class Executor {
       shape: [...output!.shape],
       where,
       p: placement.where === 'split' ? placement.cut / channels : where === 'cpu' ? 1 : 0,
-      precision: int8 ? 'int8' : where === 'gpu' ? 'f16' : 'float32',
+      precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       ms: performance.now() - start,
       bytesToGpu: transfers.bytesToGpu - before.bytesToGpu,
       bytesFromGpu: transfers.bytesFromGpu - before.bytesFromGpu,

@@ -11,7 +11,8 @@ import type { Use } from '../graph/graph.js';
 import type { Buffer, Value } from '../graph/value.js';
 import { UnsupportedError } from '../errors.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
-import type { GpuBuffer, GpuProcessor } from '../processors/gpu/processor.js';
+import type { GpuProcessor } from '../processors/gpu/processor.js';
+import { GpuBuffer } from '../processors/gpu/processor.js';
 import type { Argument } from '../processors/kernel.js';
 
 /** tfjs-webgl moves 32-bit floats both ways. */
@@ -37,6 +38,7 @@ export class Transfers {
 
   /** The whole value on the GPU, under the shape of a use. */
   onGpu(value: Value, shape: readonly number[]): GpuBuffer {
+    this.dropOtherFormat(value);
     value.gpu ??= value.slices
       ? this.joinOnGpu(value)
       : this.send(value.cpu as CpuBuffer, value);
@@ -87,6 +89,7 @@ export class Transfers {
   }
 
   private partOnGpu(value: Value, shape: readonly number[], range: Range): GpuBuffer {
+    this.dropOtherFormat(value);
     const { axis, from, to } = range;
     const { slices } = value;
     const part = { shape: cutShape(shape, range), dtype: value.dtype };
@@ -104,6 +107,24 @@ export class Transfers {
       // Cut before the wire: only the part travels.
       return this.send(this.partOnCpu(value, shape, range), part);
     });
+  }
+
+  /** Textures made under another precision are not mixed with new ones: back to the CPU with them. */
+  private dropOtherFormat(value: Value): void {
+    const { half } = this.theGpu();
+    const isOther = (buffer: Buffer | undefined) => buffer instanceof GpuBuffer && buffer.half !== half;
+    const textures = [value.gpu, value.slices?.gpu, ...value.derived.values()];
+    if (!textures.some(isOther)) return;
+    this.onCpu(value);
+    value.gpu?.free();
+    value.slices?.cpu.free();
+    value.slices?.gpu.free();
+    value.gpu = value.slices = undefined;
+    for (const [name, buffer] of value.derived) {
+      if (!isOther(buffer)) continue;
+      buffer.free();
+      value.derived.delete(name);
+    }
   }
 
   private joinOnCpu(value: Value): CpuBuffer {

@@ -101,10 +101,10 @@ export function broadcastBinary(
           inner.length,
           aPointer + 4 * aAt,
           aStrides[last - 1]!,
-          aStrides[last]!,
+          aStrides[last] as 0 | 1,
           bPointer + 4 * bAt,
           bStrides[last - 1]!,
-          bStrides[last]!,
+          bStrides[last] as 0 | 1,
           yPointer + 4 * call * block,
         );
       }

@@ -1,9 +1,11 @@
 /**
- * The GPU: for now tfjs-webgl's programs on textures of 16-bit floats, called below the engine.
+ * The GPU: for now tfjs-webgl's programs, called below the engine, on textures of 16-bit floats, or
+ * of 32-bit ones where the user asked for float32.
  *
  * tfjs-webgl chooses its texture format by the flag WEBGL_RENDER_FLOAT32_ENABLED whenever a texture
- * is taken from or given back to its pool, so every use of it here happens inside `half()`, which
- * sets the flag and restores it: a user's own tensors on tfjs-webgl keep their format.
+ * is taken from or given back to its pool, so every use of it here happens inside `within()`, which
+ * sets the flag and restores it: a user's own tensors on tfjs-webgl keep their format. A buffer
+ * must be given back in the format it was made in, and is only used in that one.
  */
 import type { DataToGPUOptions, DataType, GPUData, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
 import { env, getKernel, util } from '@tensorflow/tfjs-core';
@@ -29,15 +31,16 @@ export class GpuBuffer implements Buffer {
   constructor(
     private readonly gpu: GpuProcessor,
     readonly info: TensorInfo,
+    /** Whether its textures hold 16-bit floats. */
+    readonly half: boolean,
   ) {}
 
-  /** As 16-bit floats. */
   get bytes(): number {
-    return 2 * util.sizeFromShape(this.info.shape);
+    return (this.half ? 2 : 4) * util.sizeFromShape(this.info.shape);
   }
 
   free(): void {
-    this.gpu.release(this.info);
+    this.gpu.release(this);
   }
 }
 
@@ -49,6 +52,8 @@ const MAX_RANK = 6;
 
 export class GpuProcessor implements Processor<GpuBuffer> {
   readonly name = 'gpu';
+  /** The format of the textures made from now on: 16-bit floats, or 32-bit ones. */
+  half = true;
   /** The renderer's name, for people. */
   readonly renderer: string;
 
@@ -73,7 +78,9 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.webgl.gpgpu.gl.isContextLost();
   }
 
-  supports({ name }: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
+  supports(kernel: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
+    const { name } = kernel;
+    if (!kernel.gpu) return false;
     const fits = ({ shape, dtype }: Spec) =>
       dtype === 'float32' && shape.length <= MAX_RANK && util.sizeFromShape(shape as number[]) > 0;
     return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);
@@ -83,13 +90,13 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     // tfjs-webgl keeps the array until the first program reads it: a view on a heap that may grow
     // or be overwritten by then must be copied.
     const kept = numbers.byteLength === numbers.buffer.byteLength ? numbers : numbers.slice();
-    return this.half(() => this.wrap(this.webgl.write(kept, ...unpack(spec)), spec));
+    return this.within(() => this.wrap(this.webgl.write(kept, ...unpack(spec)), spec));
   }
 
   download({ info }: GpuBuffer): Numbers {
     const data = this.webgl.texData.get(info.dataId);
     if (!data.texture) return data.values!;
-    return this.half(() => this.webgl.getValuesFromTexture(info.dataId));
+    return this.within(() => this.webgl.getValuesFromTexture(info.dataId));
   }
 
   reshape(buffer: GpuBuffer, spec: Spec): GpuBuffer {
@@ -108,7 +115,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   run(kernel: Kernel, call: Call<GpuBuffer>): GpuBuffer[] {
-    return kernel.gpu(this, call);
+    return kernel.gpu!(this, call);
   }
 
   flush(): void {
@@ -152,7 +159,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   tfjs({ name, inputs, isList, attributes, outputs }: Call<GpuBuffer>): GpuBuffer[] {
     const infos: Named<TensorInfo> = {};
     for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = buffer.info;
-    return this.half(() => {
+    return this.within(() => {
       const results = runKernel('webgl', name, infos, isList, attributes);
       return results.map((result, i) => this.wrap(result.dataId, outputs[i]!));
     });
@@ -170,27 +177,31 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   /** Gives a tensor of tfjs-webgl back to its pool. */
-  release(info: TensorInfo): void {
-    this.half(() => dropResult('webgl', info));
+  release({ info, half }: GpuBuffer): void {
+    this.within(() => dropResult('webgl', info), half);
   }
 
   private one(name: string, infos: Named<TensorInfo>, attributes: Attributes, isList = false) {
-    return this.half(() => new GpuBuffer(this, runKernel('webgl', name, infos, isList, attributes)[0]!));
+    return this.within(() => {
+      const [result] = runKernel('webgl', name, infos, isList, attributes);
+      return new GpuBuffer(this, result!, this.half);
+    });
   }
 
   private wrap(dataId: object, { shape, dtype }: Spec): GpuBuffer {
-    return new GpuBuffer(this, { dataId, shape: shape as number[], dtype });
+    return new GpuBuffer(this, { dataId, shape: shape as number[], dtype }, this.half);
   }
 
-  /** Runs `use` with 16-bit textures, and without tfjs-webgl handing small work to the CPU. */
-  private half<T>(use: () => T): T {
-    const flags = ['WEBGL_RENDER_FLOAT32_ENABLED', 'WEBGL_CPU_FORWARD'] as const;
-    const before = flags.map(flag => env().get(flag));
-    for (const flag of flags) env().set(flag, false);
+  /** Runs `use` in one texture format, and without tfjs-webgl handing small work to the CPU. */
+  private within<T>(use: () => T, half = this.half): T {
+    const flags: Record<string, boolean> = { WEBGL_CPU_FORWARD: false };
+    if (half) flags['WEBGL_RENDER_FLOAT32_ENABLED'] = false;
+    const before = Object.keys(flags).map(flag => [flag, env().getBool(flag)] as const);
+    for (const [flag, value] of Object.entries(flags)) env().set(flag, value);
     try {
       return use();
     } finally {
-      flags.forEach((flag, i) => env().set(flag, before[i]!));
+      for (const [flag, value] of before) env().set(flag, value);
     }
   }
 }
