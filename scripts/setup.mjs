@@ -1,0 +1,208 @@
+/**
+ * Sets a machine up for `npm start` and `npm test`, with nothing but Node and npm: the packages of
+ * package-lock.json, and browsers. Browsers are taken where they are found; missing ones are
+ * installed where that can be done without asking (root on Debian and its relatives), and otherwise
+ * the error says what to install. Doing it again costs nothing.
+ *
+ *     node scripts/setup.mjs [chromium] [firefox] [webkit]     (all that this system has)
+ */
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** What is missing, and what to do about it. */
+export class SetupError extends Error {
+  name = 'SetupError';
+}
+
+/**
+ * Where each browser may be. `env` names the variable that settles it; `paths` are tried in order,
+ * a bare name in every folder of PATH; `apt` are Debian's packages; `advice` is for everyone else.
+ */
+const BROWSERS = {
+  chromium: {
+    env: 'CHROME_BIN',
+    paths: {
+      linux: ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'],
+      darwin: [
+        '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+        '/Applications/Chromium.app/Contents/MacOS/Chromium',
+      ],
+      win32: ['PROGRAMFILES', 'PROGRAMFILES(X86)', 'LOCALAPPDATA'].map(name =>
+        join(process.env[name] ?? 'C:\\', 'Google\\Chrome\\Application\\chrome.exe'),
+      ),
+    },
+    apt: ['chromium', 'xvfb'],
+    advice: 'Chromium or Google Chrome (on Linux also Xvfb)',
+  },
+  firefox: {
+    env: 'FIREFOX_BIN',
+    paths: {
+      linux: ['firefox-esr', 'firefox'],
+      darwin: ['/Applications/Firefox.app/Contents/MacOS/firefox'],
+      win32: ['PROGRAMFILES', 'PROGRAMFILES(X86)'].map(name =>
+        join(process.env[name] ?? 'C:\\', 'Mozilla Firefox\\firefox.exe'),
+      ),
+    },
+    apt: ['firefox-esr', 'xvfb'],
+    advice: 'Firefox (on Linux also Xvfb)',
+  },
+  webkit: {
+    env: 'MINIBROWSER_BIN',
+    // Inside the library's package, one folder for each API version and, on Debian, architecture.
+    paths: {
+      linux: ['4.1', '6.0', '4.0'].flatMap(version =>
+        ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', ''].flatMap(folder =>
+          [`/usr/lib/${folder}`, `/usr/libexec/${folder}`].flatMap(lib => [
+            `${lib}webkit2gtk-${version}/MiniBrowser`,
+            `${lib}webkitgtk-${version}/MiniBrowser`,
+          ]),
+        ),
+      ),
+    },
+    apt: ['libwebkit2gtk-4.1-0', 'xvfb'],
+    advice: "WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1) and Xvfb",
+  },
+};
+
+/** The browsers there are for this system; WebKitGTK is Linux's alone. */
+export const SYSTEM_BROWSERS = Object.keys(BROWSERS).filter(
+  name => process.platform in BROWSERS[name].paths,
+);
+
+/**
+ * Brings the machine to where builds, tests and the demo run.
+ *
+ * @param wanted names of browsers that must be there.
+ * @returns path of the executable for each wanted browser.
+ * @throws SetupError naming what could not be had and how to install it.
+ */
+export function setup(wanted = SYSTEM_BROWSERS) {
+  installPackages();
+  const missing = wanted.filter(name => !ready(name));
+  if (missing.length > 0) installBrowsers(missing);
+  return Object.fromEntries(wanted.map(name => [name, findBrowser(name)]));
+}
+
+/** The executable of a browser, or undefined. */
+export function findBrowser(name) {
+  const { env, paths } = BROWSERS[name];
+  if (process.env[env]) return findProgram(process.env[env]);
+  for (const path of paths[process.platform] ?? []) {
+    const found = findProgram(path);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** On Linux the browsers of the specs get a display of their own. */
+function ready(name) {
+  return Boolean(findBrowser(name) && (process.platform !== 'linux' || findProgram('Xvfb')));
+}
+
+function installPackages() {
+  if (!stale()) return;
+  console.log('Installing npm packages');
+  run(npm(), ['ci', '--no-audit', '--no-fund'], { stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+/** Whether some package of the lock file is absent from node_modules or there in another version. */
+function stale() {
+  const installed = join(ROOT, 'node_modules/.package-lock.json');
+  if (!existsSync(installed)) return true;
+  const has = readJson(installed).packages;
+  return Object.entries(readJson(join(ROOT, 'package-lock.json')).packages).some(
+    ([path, { version, optional, peer }]) =>
+      path !== '' && has[path]?.version !== version && !(optional || (peer && !has[path])),
+  );
+}
+
+function installBrowsers(missing) {
+  const packages = [...new Set(missing.flatMap(name => BROWSERS[name].apt))];
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot && findProgram('apt-get')) {
+    console.log(`Installing ${packages.join(' ')}`);
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    run('apt-get', ['update', '-qq'], { env });
+    run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
+    missing = missing.filter(name => !ready(name));
+  }
+  if (missing.length === 0) return;
+  throw new SetupError(
+    [
+      ...missing.map(name => {
+        const { env, advice } = BROWSERS[name];
+        const set = process.env[env];
+        return set
+          ? `${name}: ${env} is ${set}, which is no program`
+          : `${name}: install ${advice}, or set ${env} to the path of its executable`;
+      }),
+      `On Debian and Ubuntu: apt-get install ${packages.join(' ')}`,
+      'Or leave it out: npm test -- --browsers=chromium',
+    ].join('\n'),
+  );
+}
+
+/** The path itself, or where in PATH a bare name is found; undefined when it is not executable. */
+function findProgram(name) {
+  const folders = /[/\\]/.test(name) ? [''] : (process.env.PATH ?? '').split(delimiter);
+  return folders.map(folder => join(folder, name)).find(isProgram);
+}
+
+function isProgram(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** npm as it called us, else as it is in PATH. */
+function npm() {
+  return process.platform === 'win32' ? 'npm.cmd' : 'npm';
+}
+
+function run(command, args, options) {
+  const done = spawnSync(command, args, {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+    shell: command.endsWith('.cmd'),
+    ...options,
+  });
+  if (done.status !== 0) {
+    const why = done.error?.message ?? `exit code ${done.status ?? done.signal}`;
+    throw new SetupError(`${command} ${args.join(' ')}: ${why}`);
+  }
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}
+
+/** Runs `main` and ends the process as a command should: one readable line for a SetupError. */
+export async function command(main) {
+  try {
+    await main();
+  } catch (error) {
+    console.error(error instanceof SetupError ? error.message : error);
+    process.exitCode = 1;
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await command(() => {
+    const names = process.argv.slice(2);
+    const unknown = names.filter(name => !(name in BROWSERS));
+    if (unknown.length > 0) {
+      throw new SetupError(
+        `browser: expected ${Object.keys(BROWSERS).join(', ')}, got ${unknown.join(', ')}`,
+      );
+    }
+    const found = setup(names.length > 0 ? names : undefined);
+    for (const [name, path] of Object.entries(found)) console.log(`${name.padEnd(9)} ${path}`);
+  });
+}

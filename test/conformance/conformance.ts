@@ -1,0 +1,30 @@
+/**
+ * tfjs-core's own specs, all of them, on our backend.
+ *
+ * tfjs-core decides while loading which of its specs a platform gets, so how many there are depends
+ * on the platform. The counts are asserted: a spec that went missing would pass unnoticed.
+ */
+import './set_up.js';
+import '@tensorflow/tfjs-core/dist/tests.js';
+import { env } from '@tensorflow/tfjs-core';
+
+/** Specs of tfjs-core 4.22.0, before the exclusions; 151 are for browsers alone. */
+function expectedCount(): number {
+  if (env().platformName === 'node') return 4232;
+  return env().getBool('IS_CHROME') ? 4383 : 0;
+}
+
+function countSpecs(suite: jasmine.Suite): number {
+  return suite.children.reduce(
+    (count, child) => count + ('children' in child ? countSpecs(child as jasmine.Suite) : 1),
+    0,
+  );
+}
+
+const count = countSpecs(jasmine.getEnv().topSuite());
+
+describe('tfjs-core', () => {
+  it('brings all its specs', () => {
+    expect(count).toBe(expectedCount());
+  });
+});
