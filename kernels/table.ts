@@ -8,6 +8,7 @@ import { cast } from './cast.js';
 import { concat } from './concat.js';
 import { conv2d, fusedConv2d } from './conv2d.js';
 import { depthwiseConv2d, fusedDepthwiseConv2d } from './depthwise_conv2d.js';
+import { gather } from './gather.js';
 import { batchMatMul, fusedMatMul } from './mat_mul.js';
 import { pad } from './pad.js';
 import { avgPool, maxPool } from './pool.js';
@@ -15,6 +16,7 @@ import { reductions } from './reduce.js';
 import { resizeBilinear, resizeNearest } from './resize.js';
 import { slice, splitV, stridedSlice, unpack } from './slice.js';
 import { softmax } from './softmax.js';
+import { topK } from './top_k.js';
 import { transpose } from './transpose.js';
 import { unaries } from './unary.js';
 
@@ -42,6 +44,8 @@ const ALL: readonly Kernel[] = [
   resizeBilinear,
   resizeNearest,
   cast,
+  gather,
+  topK,
 ];
 
 /** By tfjs's name. */

@@ -42,7 +42,7 @@ function call(
   const shape = aliasShape(name, present, attributes);
   if (shape) return backend.alias(Object.values(present)[0]!, shape);
   const accepted = rules && (rules.accepts?.(present, attributes) ?? true);
-  if (!accepted || isShapeArithmetic(backend, Object.values(present))) {
+  if (!accepted || isKnownNow(backend, name, present)) {
     return delegate(backend, name, inputs, attributes);
   }
   const results = backend.record(rules, present, Array.isArray(inputs), attributes);
@@ -50,11 +50,17 @@ function call(
 }
 
 /**
- * A few integers that are no result of a pending node. Recording them would cut the graph when the
- * model reads them to learn a shape.
+ * Whether the call is better made at once: a few integers that are no result of a pending node
+ * (recording them would cut the graph when the model reads them to learn a shape), or a gather
+ * whose indices can be checked now.
  */
-function isShapeArithmetic(backend: MulayerBackend, inputs: TensorInfo[]): boolean {
-  return inputs.every(
+function isKnownNow(backend: MulayerBackend, name: string, inputs: Named<TensorInfo>): boolean {
+  const { indices } = inputs;
+  const all = Object.values(inputs);
+  if (name === 'GatherV2' && indices) {
+    return all.every(({ dataId }) => backend.isHost(dataId));
+  }
+  return all.every(
     ({ dataId, shape, dtype }) =>
       dtype !== 'float32' && util.sizeFromShape(shape) <= EAGER_INTEGERS && backend.isHost(dataId),
   );
