@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const ENV_OF = { chromium: 'CHROME_BIN', firefox: 'FIREFOX_BIN', webkit: 'MINIBROWSER_BIN' };
 
 /** npm scripts that need no browser; each counts as one. */
-const CHECKS = ['lint', 'docs', 'api', 'package'];
+const CHECKS = ['lint', 'types', 'docs', 'package'];
 
 /**
  * The suites in the order they run. `specs` is the least number that must have run (karma is content
