@@ -5,20 +5,29 @@
  * The float32 arithmetic models are made of runs in wasm; the rest of the family, and other types,
  * are recorded too but computed by tfjs-cpu.
  */
-import { broadcast_util } from '@tensorflow/tfjs-core';
-
 import type { DataType } from '@tensorflow/tfjs-core';
+import { broadcast_util, util } from '@tensorflow/tfjs-core';
+
 import type { Named, Need, Problem, Spec } from '../src/graph/kernel.js';
 import { binaryOps, broadcastBinary } from '../src/processors/cpu/elementwise.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
+import type { Numbers } from '../src/processors/processor.js';
 import { allFloat, allNumeric, channelRange } from './guards.js';
 
 const ARITHMETIC = [
   ...['Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Pow', 'SquaredDifference'],
   ...['Maximum', 'Minimum', 'Prelu', 'Atan2'],
 ];
-const COMPARISON = ['Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual'];
+/** Operands of one shape are compared here: 1.3 M peaks of CenterNet took tfjs 60 ms. */
+const COMPARISON: Record<string, (a: number, b: number) => boolean> = {
+  Equal: (a, b) => a === b,
+  NotEqual: (a, b) => a !== b,
+  Greater: (a, b) => a > b,
+  GreaterEqual: (a, b) => a >= b,
+  Less: (a, b) => a < b,
+  LessEqual: (a, b) => a <= b,
+};
 const LOGIC = ['LogicalAnd', 'LogicalOr'];
 
 function operands(inputs: Named<Spec>): [Spec, Spec] {
@@ -51,8 +60,12 @@ function binary(name: string, result?: DataType): Kernel {
     slice,
 
     cpu(cpu, call) {
-      if (op === undefined || !allFloat(call.inputs)) return cpu.tfjs(call);
       const [a, b] = Object.values(call.inputs);
+      const compare = COMPARISON[name];
+      if (compare && util.arraysEqual(a!.shape as number[], b!.shape as number[])) {
+        return [cpu.upload(comparison(compare, a!.buffer.numbers(), b!.buffer.numbers()), call.outputs[0]!)];
+      }
+      if (op === undefined || !allFloat(call.inputs)) return cpu.tfjs(call);
       const { shape } = call.outputs[0]!;
       const y = cpu.fill(call.outputs[0]!, buffer =>
         broadcastBinary(cpu, op, a!.buffer, a!.shape, b!.buffer, b!.shape, buffer, shape),
@@ -64,7 +77,13 @@ function binary(name: string, result?: DataType): Kernel {
   };
 }
 
+function comparison(compare: (a: number, b: number) => boolean, a: Numbers, b: Numbers): Uint8Array {
+  const y = new Uint8Array(a.length);
+  for (let i = 0; i < y.length; i++) y[i] = compare(a[i]!, b[i]!) ? 1 : 0;
+  return y;
+}
+
 export const binaries: readonly Kernel[] = [
   ...ARITHMETIC.map(name => binary(name)),
-  ...[...COMPARISON, ...LOGIC].map(name => binary(name, 'bool')),
+  ...[...Object.keys(COMPARISON), ...LOGIC].map(name => binary(name, 'bool')),
 ];

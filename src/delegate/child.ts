@@ -13,7 +13,6 @@ import {
   getKernel,
   getKernelsForBackend,
   Tensor,
-  util,
 } from '@tensorflow/tfjs-core';
 
 import { UnsupportedError } from '../errors.js';
@@ -85,10 +84,9 @@ export function dropResult(name: ChildName, result: TensorInfo): void {
   else child(name).disposeData(result.dataId);
 }
 
-/** Numbers in the array type that tfjs uses for the dtype. */
+/** Numbers in the array type that tfjs uses for the dtype; the same array where it is that already. */
 export function toNumbers(values: ArrayLike<number>, dtype: DataType): Numbers {
-  const right =
-    dtype === 'int32' ? Int32Array : dtype === 'bool' ? Uint8Array : Float32Array;
-  if (values instanceof right) return values;
-  return util.toTypedArray(Array.from(values), dtype === 'complex64' ? 'float32' : dtype as 'int32') as Numbers;
+  if (dtype === 'int32') return values instanceof Int32Array ? values : new Int32Array(values);
+  if (dtype !== 'bool') return values instanceof Float32Array ? values : new Float32Array(values);
+  return values instanceof Uint8Array ? values : Uint8Array.from(values, value => (value ? 1 : 0));
 }
