@@ -6,9 +6,20 @@
 
 /** 12 dots of 16 multiplications an iteration. */
 export function peakDot(iterations: i32): i32 {
-  const a = i8x16.splat(3), b = i8x16.splat(5);
-  let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;
-  let c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;
+  const a = i8x16.splat(3),
+    b = i8x16.splat(5);
+  let c0 = i32x4.splat(0),
+    c1 = c0,
+    c2 = c0,
+    c3 = c0,
+    c4 = c0,
+    c5 = c0;
+  let c6 = c0,
+    c7 = c0,
+    c8 = c0,
+    c9 = c0,
+    c10 = c0,
+    c11 = c0;
   for (let i = 0; i < iterations; ++i) {
     c0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, c0);
     c1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, c1);
@@ -30,9 +41,20 @@ export function peakDot(iterations: i32): i32 {
 
 /** 12 multiply-adds of 4 an iteration. */
 export function peakMadd(iterations: i32): f32 {
-  const a = f32x4.splat(1.5), b = f32x4.splat(0.25);
-  let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;
-  let c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;
+  const a = f32x4.splat(1.5),
+    b = f32x4.splat(0.25);
+  let c0 = f32x4.splat(0),
+    c1 = c0,
+    c2 = c0,
+    c3 = c0,
+    c4 = c0,
+    c5 = c0;
+  let c6 = c0,
+    c7 = c0,
+    c8 = c0,
+    c9 = c0,
+    c10 = c0,
+    c11 = c0;
   for (let i = 0; i < iterations; ++i) {
     c0 = f32x4.relaxed_madd(a, b, c0);
     c1 = f32x4.relaxed_madd(a, b, c1);

@@ -179,14 +179,7 @@ export interface WasmKernels {
    */
   f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
   /** y [rows,c] = x * scale [c] + offset [c]. */
-  f32Affine(
-    x: Pointer,
-    rows: number,
-    c: number,
-    scale: Pointer,
-    offset: Pointer,
-    y: Pointer,
-  ): void;
+  f32Affine(x: Pointer, rows: number, c: number, scale: Pointer, offset: Pointer, y: Pointer): void;
   /** Four-byte elements, rank <= 8; x strides may be 0 or negative. */
   copyStrided(
     x: Pointer,
@@ -212,14 +205,7 @@ export interface WasmKernels {
     y: Pointer,
   ): void;
   /** x [outer,reduce,inner] -> y [outer,inner]; op: 0 sum, 1 mean, 2 max, 3 min, 4 prod. */
-  f32Reduce(
-    op: number,
-    x: Pointer,
-    outer: number,
-    reduce: number,
-    inner: number,
-    y: Pointer,
-  ): void;
+  f32Reduce(op: number, x: Pointer, outer: number, reduce: number, inner: number, y: Pointer): void;
   /** Softmax of each row. */
   f32Softmax(x: Pointer, rows: number, c: number, y: Pointer): void;
   /** y [m,rowBytes] = rows `indices` (i32 [m]) of x; indices are not checked. */

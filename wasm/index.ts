@@ -13,7 +13,10 @@ export { alloc, free } from './memory/heap';
 export { setScratch } from './memory/scratch';
 export { relaxedDotKind } from './relaxed-dot-kind/probe';
 export { f32Gemm4x8 as f32Gemm } from './f32-gemm/4x8';
-export { qs8PackX4c8 as qs8PackI16, qs8PackedBytesX4c8 as qs8PackedBytesI16 } from './qs8-pack/x4c8';
+export {
+  qs8PackX4c8 as qs8PackI16,
+  qs8PackedBytesX4c8 as qs8PackedBytesI16,
+} from './qs8-pack/x4c8';
 export { qu8Gemm2x4c8I16 as qu8GemmI16 } from './qu8-gemm/2x4c8-i16';
 export { f32ToQu8 } from './f32-qu8-convert/x16';
 export { f32Pad } from './f32-pad/rows';
@@ -38,8 +41,14 @@ export function qs8PackedBytes(segments: i32, segmentLength: i32, n: i32): i32 {
 }
 
 export function qs8Pack(
-  w: usize, segments: i32, segmentLength: i32, n: i32, ldw: i32,
-  packed: usize, scale: usize, sum: usize,
+  w: usize,
+  segments: i32,
+  segmentLength: i32,
+  n: i32,
+  ldw: i32,
+  packed: usize,
+  scale: usize,
+  sum: usize,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
     qs8PackX8c4(w, segments, segmentLength, n, ldw, packed, scale, sum);
@@ -49,20 +58,66 @@ export function qs8Pack(
 }
 
 export function qu8Gemm(
-  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
-  segments: i32, segmentLength: i32, segmentOffsets: usize,
-  packed: usize, n: i32, correction: usize, scale: usize, bias: usize, alpha: usize,
-  lo: f32, hi: f32, y: usize, ldy: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  packed: usize,
+  n: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
     qu8Gemm4x8c4Relaxed(
-      x, m, ow, pixelStride, rowStride, segments, segmentLength, segmentOffsets,
-      packed, n, correction, scale, bias, alpha, lo, hi, y, ldy,
+      x,
+      m,
+      ow,
+      pixelStride,
+      rowStride,
+      segments,
+      segmentLength,
+      segmentOffsets,
+      packed,
+      n,
+      correction,
+      scale,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      ldy,
     );
   } else {
     qu8Gemm2x4c8I16(
-      x, m, ow, pixelStride, rowStride, segments, segmentLength, segmentOffsets,
-      packed, n, correction, scale, bias, alpha, lo, hi, y, ldy,
+      x,
+      m,
+      ow,
+      pixelStride,
+      rowStride,
+      segments,
+      segmentLength,
+      segmentOffsets,
+      packed,
+      n,
+      correction,
+      scale,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      ldy,
     );
   }
 }

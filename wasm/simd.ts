@@ -80,7 +80,7 @@ export function copyRun(to: usize, from: usize, bytes: usize): void {
 @inline
 export function fillRun(to: usize, count: i32, bits: i32): void {
   const four = i32x4.splat(bits);
-  const end = to + (<usize>count << 2);
+  const end = to + ((<usize>count) << 2);
   while (to + 16 <= end) {
     v128.store(to, four);
     to += 16;

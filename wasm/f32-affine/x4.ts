@@ -6,11 +6,18 @@
  */
 import { storeLanes } from '../simd';
 
-export function f32Affine(x: usize, rows: i32, c: i32, scale: usize, offset: usize, y: usize): void {
+export function f32Affine(
+  x: usize,
+  rows: i32,
+  c: i32,
+  scale: usize,
+  offset: usize,
+  y: usize,
+): void {
   assert(rows >= 0);
   assert(c >= 0);
-  const rowBytes = <usize>c << 2;
-  const whole = <usize>(c & ~3) << 2;
+  const rowBytes = (<usize>c) << 2;
+  const whole = (<usize>(c & ~3)) << 2;
   for (let row = 0; row < rows; ++row) {
     let i: usize = 0;
     for (; i < whole; i += 16) {

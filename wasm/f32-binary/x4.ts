@@ -26,6 +26,7 @@ const MIN: i32 = 5;
 const SQUARED_DIFFERENCE: i32 = 6;
 const PRELU: i32 = 7;
 
+
 @inline
 function apply(op: i32, a: v128, b: v128): v128 {
   if (op == ADD) return f32x4.add(a, b);
@@ -44,14 +45,22 @@ function apply(op: i32, a: v128, b: v128): v128 {
 /** All rows, `op` being a constant wherever this is inlined. */
 @inline
 function rows(
-  op: i32, outer: i32, inner: i32, a: usize, aOuter: i32, aInner: i32,
-  b: usize, bOuter: i32, bInner: i32, y: usize,
+  op: i32,
+  outer: i32,
+  inner: i32,
+  a: usize,
+  aOuter: i32,
+  aInner: i32,
+  b: usize,
+  bOuter: i32,
+  bInner: i32,
+  y: usize,
 ): void {
-  const aRow = <usize>aOuter << 2;
-  const bRow = <usize>bOuter << 2;
-  const aStep = <usize>aInner << 4;
-  const bStep = <usize>bInner << 4;
-  const whole = <usize>(inner & ~3) << 2;
+  const aRow = (<usize>aOuter) << 2;
+  const bRow = (<usize>bOuter) << 2;
+  const aStep = (<usize>aInner) << 4;
+  const bStep = (<usize>bInner) << 4;
+  const whole = (<usize>(inner & ~3)) << 2;
   const rest = inner & 3;
   for (let o = 0; o < outer; ++o, a += aRow, b += bRow) {
     let p = a;
@@ -81,24 +90,47 @@ function rows(
 }
 
 export function f32Binary(
-  op: i32, outer: i32, inner: i32, a: usize, aOuter: i32, aInner: i32,
-  b: usize, bOuter: i32, bInner: i32, y: usize,
+  op: i32,
+  outer: i32,
+  inner: i32,
+  a: usize,
+  aOuter: i32,
+  aInner: i32,
+  b: usize,
+  bOuter: i32,
+  bInner: i32,
+  y: usize,
 ): void {
   assert(outer >= 0);
   assert(inner >= 0);
   assert(aInner == 0 || aInner == 1);
   assert(bInner == 0 || bInner == 1);
   switch (op) {
-    case ADD: rows(ADD, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    case SUB: rows(SUB, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    case MUL: rows(MUL, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    case DIV: rows(DIV, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    case MAX: rows(MAX, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    case MIN: rows(MIN, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
+    case ADD:
+      rows(ADD, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    case SUB:
+      rows(SUB, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    case MUL:
+      rows(MUL, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    case DIV:
+      rows(DIV, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    case MAX:
+      rows(MAX, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    case MIN:
+      rows(MIN, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
     case SQUARED_DIFFERENCE:
       rows(SQUARED_DIFFERENCE, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
       break;
-    case PRELU: rows(PRELU, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y); break;
-    default: assert(false);
+    case PRELU:
+      rows(PRELU, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y);
+      break;
+    default:
+      assert(false);
   }
 }

@@ -31,15 +31,35 @@ function endInside(start: i32, step: i32, count: i32, size: i32): i32 {
   return room <= 0 ? 0 : min(count, (room + step - 1) / step);
 }
 
+
 @inline
 function activate(v: v128, alpha: usize, low: v128, high: v128): v128 {
   return alpha ? prelu(v, v128.load(alpha)) : clamp(v, low, high);
 }
 
 export function f32Depthwise4x4(
-  x: usize, h: i32, w: i32, c: i32, filter: usize, ldw: i32, kh: i32, kw: i32, multiplier: i32,
-  strideH: i32, strideW: i32, dilationH: i32, dilationW: i32, top: i32, left: i32,
-  oh: i32, ow: i32, bias: usize, alpha: usize, lo: f32, hi: f32, y: usize,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  filter: usize,
+  ldw: i32,
+  kh: i32,
+  kw: i32,
+  multiplier: i32,
+  strideH: i32,
+  strideW: i32,
+  dilationH: i32,
+  dilationW: i32,
+  top: i32,
+  left: i32,
+  oh: i32,
+  ow: i32,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
 ): void {
   assert(h >= 0);
   assert(w >= 0);
@@ -50,11 +70,11 @@ export function f32Depthwise4x4(
   assert(dilationH > 0 && dilationW > 0);
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
-  const channelBytes = <usize>c << 2;
+  const channelBytes = (<usize>c) << 2;
   const rowBytes = <usize>w * channelBytes;
-  const wStep = <usize>ldw << 2;
+  const wStep = (<usize>ldw) << 2;
   const xStep = <usize>dilationW * channelBytes;
-  const outBytes = <usize>(c * multiplier) << 2;
+  const outBytes = (<usize>(c * multiplier)) << 2;
   const pixelStep = <usize>strideW * channelBytes;
   // Pixels for which every column of the filter is inside: [insideFrom, insideTo).
   const insideFrom = min(ow, firstInside(-left, strideW));
@@ -73,7 +93,9 @@ export function f32Depthwise4x4(
         const source = firstRow + <usize>ix * channelBytes;
         for (let k: usize = 0; k < channelBytes; k += 16) {
           let c0 = bias ? v128.load(bias + k) : f32x4.splat(0);
-          let c1 = c0, c2 = c0, c3 = c0;
+          let c1 = c0,
+            c2 = c0,
+            c3 = c0;
           let p = source + k;
           let f = filter + <usize>(kyFrom * kw) * wStep + k;
           if (kw == 3) {
@@ -82,7 +104,9 @@ export function f32Depthwise4x4(
               const f1 = v128.load(f + wStep);
               const f2 = v128.load(f + wStep * 2);
               f += wStep * 3;
-              const p1 = p + pixelStep, p2 = p1 + pixelStep, p3 = p2 + pixelStep;
+              const p1 = p + pixelStep,
+                p2 = p1 + pixelStep,
+                p3 = p2 + pixelStep;
               c0 = madd(v128.load(p), f0, c0);
               c1 = madd(v128.load(p1), f0, c1);
               c2 = madd(v128.load(p2), f0, c2);
@@ -145,10 +169,10 @@ export function f32Depthwise4x4(
         // Several outputs of one channel: vectors run over them, 4 at a time.
         for (let k = 0; k < c; ++k) {
           for (let q = 0; q < multiplier; q += 4) {
-            const at = <usize>(k * multiplier + q) << 2;
+            const at = (<usize>(k * multiplier + q)) << 2;
             let sum = bias ? v128.load(bias + at) : f32x4.splat(0);
             for (let ky = kyFrom; ky < kyTo; ++ky) {
-              let p = source + <usize>(ky - kyFrom) * rowStep + (<usize>k << 2);
+              let p = source + <usize>(ky - kyFrom) * rowStep + ((<usize>k) << 2);
               let f = filter + <usize>(ky * kw + kxFrom) * wStep + at;
               for (let kx = kxFrom; kx < kxTo; ++kx, p += xStep, f += wStep) {
                 sum = madd(v128.load32_splat(p), v128.load(f), sum);

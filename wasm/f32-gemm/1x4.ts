@@ -21,12 +21,15 @@ function addFourRows(x: usize, w: usize, wRow: usize, y: usize, columns: i32): v
   let w1 = w + wRow;
   let w2 = w1 + wRow;
   let w3 = w2 + wRow;
-  for (const end = y + (<usize>(columns & ~3) << 2); y < end; y += 16) {
+  for (const end = y + ((<usize>(columns & ~3)) << 2); y < end; y += 16) {
     let sum = madd(x0, v128.load(w), v128.load(y));
     sum = madd(x1, v128.load(w1), sum);
     sum = madd(x2, v128.load(w2), sum);
     v128.store(y, madd(x3, v128.load(w3), sum));
-    w += 16; w1 += 16; w2 += 16; w3 += 16;
+    w += 16;
+    w1 += 16;
+    w2 += 16;
+    w3 += 16;
   }
   // Remainder: fewer than 4 columns.
   if (columns & 3) {
@@ -41,34 +44,48 @@ function addFourRows(x: usize, w: usize, wRow: usize, y: usize, columns: i32): v
 @inline
 function addRow(x: usize, w: usize, y: usize, columns: i32): void {
   const x0 = v128.load32_splat(x);
-  for (const end = y + (<usize>(columns & ~3) << 2); y < end; y += 16, w += 16) {
+  for (const end = y + ((<usize>(columns & ~3)) << 2); y < end; y += 16, w += 16) {
     v128.store(y, madd(x0, v128.load(w), v128.load(y)));
   }
   if (columns & 3) storeLanes(y, madd(x0, v128.load(w), v128.load(y)), columns & 3);
 }
 
 export function f32Gemm1x4(
-  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
-  segments: i32, segmentLength: i32, segmentOffsets: usize,
-  w: usize, n: i32, ldw: i32, bias: usize, alpha: usize, lo: f32, hi: f32, y: usize, ldy: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  w: usize,
+  n: i32,
+  ldw: i32,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
 ): void {
-  const wRow = <usize>ldw << 2;
+  const wRow = (<usize>ldw) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   for (let i = 0; i < m; ++i) {
-    const pixel = x + (<usize>((i / ow) * rowStride + (i % ow) * pixelStride) << 2);
+    const pixel = x + ((<usize>((i / ow) * rowStride + (i % ow) * pixelStride)) << 2);
     for (let j = 0; j < n; j += BLOCK_COLUMNS) {
       const columns = min(BLOCK_COLUMNS, n - j);
-      const column = <usize>j << 2;
-      const out = y + (<usize>(i * ldy + j) << 2);
+      const column = (<usize>j) << 2;
+      const out = y + ((<usize>(i * ldy + j)) << 2);
       for (let c = 0; c < columns; c += 4) {
-        const at = <usize>c << 2;
+        const at = (<usize>c) << 2;
         const start = bias ? v128.load(bias + column + at) : f32x4.splat(0);
         storeLanes(out + at, start, columns - c);
       }
       let row = w + column;
       for (let s = 0; s < segments; ++s) {
-        let a = pixel + (<usize>load<i32>(segmentOffsets + (<usize>s << 2)) << 2);
+        let a = pixel + ((<usize>load<i32>(segmentOffsets + ((<usize>s) << 2))) << 2);
         let k = 0;
         for (; k + 4 <= segmentLength; k += 4, a += 16, row += wRow * 4) {
           addFourRows(a, row, wRow, out, columns);
@@ -77,7 +94,7 @@ export function f32Gemm1x4(
         for (; k < segmentLength; ++k, a += 4, row += wRow) addRow(a, row, out, columns);
       }
       for (let c = 0; c < columns; c += 4) {
-        const at = <usize>c << 2;
+        const at = (<usize>c) << 2;
         let v = v128.load(out + at);
         if (alpha) v = prelu(v, v128.load(alpha + column + at));
         else v = clamp(v, low, high);

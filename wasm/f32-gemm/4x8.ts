@@ -41,9 +41,23 @@ const BLOCK_BYTES: i32 = 1 << 18;
 const BLOCK_PIXELS: i32 = 256;
 
 export function f32Gemm4x8(
-  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
-  segments: i32, segmentLength: i32, segmentOffsets: usize,
-  w: usize, n: i32, ldw: i32, bias: usize, alpha: usize, lo: f32, hi: f32, y: usize, ldy: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  w: usize,
+  n: i32,
+  ldw: i32,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
 ): void {
   assert(m >= 0);
   assert(ow > 0);
@@ -53,16 +67,31 @@ export function f32Gemm4x8(
   assert(n <= ldy);
   if (m < ROWS) {
     f32Gemm1x4(
-      x, m, ow, pixelStride, rowStride, segments, segmentLength, segmentOffsets,
-      w, n, ldw, bias, alpha, lo, hi, y, ldy,
+      x,
+      m,
+      ow,
+      pixelStride,
+      rowStride,
+      segments,
+      segmentLength,
+      segmentOffsets,
+      w,
+      n,
+      ldw,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      ldy,
     );
     return;
   }
   const K = segments * segmentLength;
-  const pixelBytes = <usize>pixelStride << 2;
-  const rowBytes = <usize>rowStride << 2;
-  const wRow = <usize>ldw << 2;
-  const yRow = <usize>ldy << 2;
+  const pixelBytes = (<usize>pixelStride) << 2;
+  const rowBytes = (<usize>rowStride) << 2;
+  const wRow = (<usize>ldw) << 2;
+  const yRow = (<usize>ldy) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const pack = m >= PACK_PIXELS && ldw > COLUMNS;
@@ -73,7 +102,7 @@ export function f32Gemm4x8(
     const blockEnd = min(m, blockStart + block);
     for (let j = 0; j < n; j += COLUMNS) {
       const columns = min(COLUMNS, n - j);
-      const column = <usize>j << 2;
+      const column = (<usize>j) << 2;
       // The panel's first row is row `startK` of segment `startSegment`.
       let startSegment = segmentOffsets;
       let startK = 0;
@@ -103,24 +132,46 @@ export function f32Gemm4x8(
         for (let i = blockStart; i < blockEnd; i += ROWS, out += yRow * ROWS) {
           // Pixels of the tile; those beyond m repeat the one before.
           const p0 = rowStart + <usize>ox * pixelBytes;
-          if (++ox == ow) { ox = 0; rowStart += rowBytes; }
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowBytes;
+          }
           const p1 = i + 1 < m ? rowStart + <usize>ox * pixelBytes : p0;
-          if (++ox == ow) { ox = 0; rowStart += rowBytes; }
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowBytes;
+          }
           const p2 = i + 2 < m ? rowStart + <usize>ox * pixelBytes : p1;
-          if (++ox == ow) { ox = 0; rowStart += rowBytes; }
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowBytes;
+          }
           const p3 = i + 3 < m ? rowStart + <usize>ox * pixelBytes : p2;
-          if (++ox == ow) { ox = 0; rowStart += rowBytes; }
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowBytes;
+          }
           const out1 = i + 1 < m ? out + yRow : out;
           const out2 = i + 2 < m ? out + yRow * 2 : out1;
           const out3 = i + 3 < m ? out + yRow * 3 : out2;
 
-          let c00 = bias0, c01 = bias1, c10 = bias0, c11 = bias1;
-          let c20 = bias0, c21 = bias1, c30 = bias0, c31 = bias1;
+          let c00 = bias0,
+            c01 = bias1,
+            c10 = bias0,
+            c11 = bias1;
+          let c20 = bias0,
+            c21 = bias1,
+            c30 = bias0,
+            c31 = bias1;
           if (!isFirst) {
-            c00 = v128.load(out); c01 = v128.load(out, 16);
-            c10 = v128.load(out1); c11 = v128.load(out1, 16);
-            c20 = v128.load(out2); c21 = v128.load(out2, 16);
-            c30 = v128.load(out3); c31 = v128.load(out3, 16);
+            c00 = v128.load(out);
+            c01 = v128.load(out, 16);
+            c10 = v128.load(out1);
+            c11 = v128.load(out1, 16);
+            c20 = v128.load(out2);
+            c21 = v128.load(out2, 16);
+            c30 = v128.load(out3);
+            c31 = v128.load(out3, 16);
           }
           let b = panel;
           let rows = panelRows;
@@ -128,44 +179,64 @@ export function f32Gemm4x8(
           let from = startK;
           while (rows > 0) {
             const count = min(segmentLength - from, rows);
-            const offset = <usize>(load<i32>(segment) + from) << 2;
+            const offset = (<usize>(load<i32>(segment) + from)) << 2;
             let a0 = p0 + offset;
             let a1 = p1 + offset;
             let a2 = p2 + offset;
             let a3 = p3 + offset;
-            for (const pairEnd = a0 + (<usize>(count & ~1) << 2); a0 < pairEnd; ) {
-              let b0 = v128.load(b), b1 = v128.load(b, 16);
+            for (const pairEnd = a0 + ((<usize>(count & ~1)) << 2); a0 < pairEnd;) {
+              let b0 = v128.load(b),
+                b1 = v128.load(b, 16);
               b += panelStride;
               let x0 = v128.load32_splat(a0);
-              c00 = madd(x0, b0, c00); c01 = madd(x0, b1, c01);
+              c00 = madd(x0, b0, c00);
+              c01 = madd(x0, b1, c01);
               x0 = v128.load32_splat(a1);
-              c10 = madd(x0, b0, c10); c11 = madd(x0, b1, c11);
+              c10 = madd(x0, b0, c10);
+              c11 = madd(x0, b1, c11);
               x0 = v128.load32_splat(a2);
-              c20 = madd(x0, b0, c20); c21 = madd(x0, b1, c21);
+              c20 = madd(x0, b0, c20);
+              c21 = madd(x0, b1, c21);
               x0 = v128.load32_splat(a3);
-              c30 = madd(x0, b0, c30); c31 = madd(x0, b1, c31);
-              b0 = v128.load(b); b1 = v128.load(b, 16);
+              c30 = madd(x0, b0, c30);
+              c31 = madd(x0, b1, c31);
+              b0 = v128.load(b);
+              b1 = v128.load(b, 16);
               b += panelStride;
               x0 = v128.load32_splat(a0, 4);
-              c00 = madd(x0, b0, c00); c01 = madd(x0, b1, c01);
+              c00 = madd(x0, b0, c00);
+              c01 = madd(x0, b1, c01);
               x0 = v128.load32_splat(a1, 4);
-              c10 = madd(x0, b0, c10); c11 = madd(x0, b1, c11);
+              c10 = madd(x0, b0, c10);
+              c11 = madd(x0, b1, c11);
               x0 = v128.load32_splat(a2, 4);
-              c20 = madd(x0, b0, c20); c21 = madd(x0, b1, c21);
+              c20 = madd(x0, b0, c20);
+              c21 = madd(x0, b1, c21);
               x0 = v128.load32_splat(a3, 4);
-              c30 = madd(x0, b0, c30); c31 = madd(x0, b1, c31);
-              a0 += 8; a1 += 8; a2 += 8; a3 += 8;
+              c30 = madd(x0, b0, c30);
+              c31 = madd(x0, b1, c31);
+              a0 += 8;
+              a1 += 8;
+              a2 += 8;
+              a3 += 8;
             }
             // Remainder of the segment: one row.
             if (count & 1) {
-              const b0 = v128.load(b), b1 = v128.load(b, 16);
+              const b0 = v128.load(b),
+                b1 = v128.load(b, 16);
               b += panelStride;
-              const x0 = v128.load32_splat(a0), x1 = v128.load32_splat(a1);
-              c00 = madd(x0, b0, c00); c01 = madd(x0, b1, c01);
-              c10 = madd(x1, b0, c10); c11 = madd(x1, b1, c11);
-              const x2 = v128.load32_splat(a2), x3 = v128.load32_splat(a3);
-              c20 = madd(x2, b0, c20); c21 = madd(x2, b1, c21);
-              c30 = madd(x3, b0, c30); c31 = madd(x3, b1, c31);
+              const x0 = v128.load32_splat(a0),
+                x1 = v128.load32_splat(a1);
+              c00 = madd(x0, b0, c00);
+              c01 = madd(x0, b1, c01);
+              c10 = madd(x1, b0, c10);
+              c11 = madd(x1, b1, c11);
+              const x2 = v128.load32_splat(a2),
+                x3 = v128.load32_splat(a3);
+              c20 = madd(x2, b0, c20);
+              c21 = madd(x2, b1, c21);
+              c30 = madd(x3, b0, c30);
+              c31 = madd(x3, b1, c31);
             }
             rows -= count;
             segment += 4;
@@ -174,16 +245,25 @@ export function f32Gemm4x8(
 
           if (isLast) {
             if (alpha) {
-              const s0 = v128.load(alpha + column), s1 = v128.load(alpha + column, 16);
-              c00 = prelu(c00, s0); c01 = prelu(c01, s1);
-              c10 = prelu(c10, s0); c11 = prelu(c11, s1);
-              c20 = prelu(c20, s0); c21 = prelu(c21, s1);
-              c30 = prelu(c30, s0); c31 = prelu(c31, s1);
+              const s0 = v128.load(alpha + column),
+                s1 = v128.load(alpha + column, 16);
+              c00 = prelu(c00, s0);
+              c01 = prelu(c01, s1);
+              c10 = prelu(c10, s0);
+              c11 = prelu(c11, s1);
+              c20 = prelu(c20, s0);
+              c21 = prelu(c21, s1);
+              c30 = prelu(c30, s0);
+              c31 = prelu(c31, s1);
             } else {
-              c00 = clamp(c00, low, high); c01 = clamp(c01, low, high);
-              c10 = clamp(c10, low, high); c11 = clamp(c11, low, high);
-              c20 = clamp(c20, low, high); c21 = clamp(c21, low, high);
-              c30 = clamp(c30, low, high); c31 = clamp(c31, low, high);
+              c00 = clamp(c00, low, high);
+              c01 = clamp(c01, low, high);
+              c10 = clamp(c10, low, high);
+              c11 = clamp(c11, low, high);
+              c20 = clamp(c20, low, high);
+              c21 = clamp(c21, low, high);
+              c30 = clamp(c30, low, high);
+              c31 = clamp(c31, low, high);
             }
           }
           storeLanes8(out, c00, c01, columns);
@@ -193,7 +273,7 @@ export function f32Gemm4x8(
         }
         // Where the next panel starts.
         const passed = startK + panelRows;
-        startSegment += <usize>(passed / segmentLength) << 2;
+        startSegment += (<usize>(passed / segmentLength)) << 2;
         startK = passed % segmentLength;
       }
     }

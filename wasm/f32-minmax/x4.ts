@@ -8,7 +8,7 @@
 
 export function f32MinMax(x: usize, n: i32, out: usize): void {
   assert(n >= 0);
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   let min = f32x4.splat(Infinity);
   let max = f32x4.splat(-Infinity);
   let min2 = min;

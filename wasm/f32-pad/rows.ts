@@ -17,13 +17,22 @@
 import { copyRun, fillRun } from '../simd';
 
 export function f32Pad(
-  x: usize, h: i32, w: i32, c: i32, top: i32, left: i32, hp: i32, wp: i32, value: f32, y: usize,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  top: i32,
+  left: i32,
+  hp: i32,
+  wp: i32,
+  value: f32,
+  y: usize,
 ): void {
   assert(h >= 0);
   assert(w >= 0);
   assert(c >= 0);
   const bits = reinterpret<i32>(value);
-  const rowBytes = <usize>(wp * c) << 2;
+  const rowBytes = (<usize>(wp * c)) << 2;
   // The columns of y that x covers: [from, to).
   const from = max(0, min(left, wp));
   const to = max(from, min(left + w, wp));
@@ -32,10 +41,10 @@ export function f32Pad(
     if (sourceRow < 0 || sourceRow >= h) {
       fillRun(y, wp * c, bits);
     } else {
-      const source = x + (<usize>((sourceRow * w + from - left) * c) << 2);
+      const source = x + ((<usize>((sourceRow * w + from - left) * c)) << 2);
       fillRun(y, from * c, bits);
-      copyRun(y + (<usize>(from * c) << 2), source, <usize>((to - from) * c) << 2);
-      fillRun(y + (<usize>(to * c) << 2), (wp - to) * c, bits);
+      copyRun(y + ((<usize>(from * c)) << 2), source, (<usize>((to - from) * c)) << 2);
+      fillRun(y + ((<usize>(to * c)) << 2), (wp - to) * c, bits);
     }
     y += rowBytes;
   }

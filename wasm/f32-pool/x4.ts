@@ -25,18 +25,34 @@ function endInside(start: i32, step: i32, count: i32, size: i32): i32 {
   return room <= 0 ? 0 : min(count, (room + step - 1) / step);
 }
 
+
 @inline
 function step(isMax: bool, sum: v128, x: v128): v128 {
   return isMax ? f32x4.pmax(sum, x) : f32x4.add(sum, x);
 }
 
+
 @inline
 function pool(
-  isMax: bool, x: usize, h: i32, w: i32, c: i32, kh: i32, kw: i32, strideH: i32, strideW: i32,
-  dilationH: i32, dilationW: i32, top: i32, left: i32, oh: i32, ow: i32, y: usize,
+  isMax: bool,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  kh: i32,
+  kw: i32,
+  strideH: i32,
+  strideW: i32,
+  dilationH: i32,
+  dilationW: i32,
+  top: i32,
+  left: i32,
+  oh: i32,
+  ow: i32,
+  y: usize,
 ): void {
   const start = isMax ? f32x4.splat(-Infinity) : f32x4.splat(0);
-  const pixelBytes = <usize>c << 2;
+  const pixelBytes = (<usize>c) << 2;
   const rowStep = <usize>(dilationH * w) * pixelBytes;
   const xStep = <usize>dilationW * pixelBytes;
   for (let oy = 0; oy < oh; ++oy) {
@@ -52,7 +68,8 @@ function pool(
       const count = f32x4.splat(<f32>((kyTo - kyFrom) * (kxTo - kxFrom)));
       let k: usize = 0;
       for (; k + 32 <= pixelBytes; k += 32) {
-        let sum = start, sum1 = start;
+        let sum = start,
+          sum1 = start;
         let row = source + k;
         for (let ky = kyFrom; ky < kyTo; ++ky, row += rowStep) {
           let p = row;
@@ -82,8 +99,22 @@ function pool(
 }
 
 export function f32Pool(
-  op: i32, x: usize, h: i32, w: i32, c: i32, kh: i32, kw: i32, strideH: i32, strideW: i32,
-  dilationH: i32, dilationW: i32, top: i32, left: i32, oh: i32, ow: i32, y: usize,
+  op: i32,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  kh: i32,
+  kw: i32,
+  strideH: i32,
+  strideW: i32,
+  dilationH: i32,
+  dilationW: i32,
+  top: i32,
+  left: i32,
+  oh: i32,
+  ow: i32,
+  y: usize,
 ): void {
   assert(op == 0 || op == 1);
   assert(c > 0);

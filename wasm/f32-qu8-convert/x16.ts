@@ -33,13 +33,21 @@ function unmoved(v: v128, clamped: v128): v128 {
   return f32x4.le(f32x4.abs(f32x4.sub(v, clamped)), f32x4.splat(0.5));
 }
 
+
 @inline
 function toInteger(v: v128, bias: v128): v128 {
   return i32x4.sub(f32x4.add(v, f32x4.splat(MAGIC)), bias);
 }
 
 /** x [n] to y [n]; false when some value was outside the range. */
-function convertRun(x: usize, n: i32, inverseScale: f32, zeroPoint: i32, flip: i32, y: usize): bool {
+function convertRun(
+  x: usize,
+  n: i32,
+  inverseScale: f32,
+  zeroPoint: i32,
+  flip: i32,
+  y: usize,
+): bool {
   const s = f32x4.splat(inverseScale);
   const lo = f32x4.splat(<f32>-zeroPoint);
   const above = 255 - zeroPoint;
@@ -78,13 +86,27 @@ function convertRun(x: usize, n: i32, inverseScale: f32, zeroPoint: i32, flip: i
 }
 
 export function f32ToQu8(
-  x: usize, h: i32, w: i32, c: i32, top: i32, left: i32, hp: i32, wp: i32,
-  inverseScale: f32, zeroPoint: i32, xor: i32, y: usize,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  top: i32,
+  left: i32,
+  hp: i32,
+  wp: i32,
+  inverseScale: f32,
+  zeroPoint: i32,
+  xor: i32,
+  y: usize,
 ): i32 {
   assert(top >= 0 && top + h <= hp);
   assert(left >= 0 && left + w <= wp);
   assert(zeroPoint >= 0 && zeroPoint <= 255);
   const border = <u8>(zeroPoint ^ xor);
+  if (h == 0 || w == 0) {
+    memory.fill(y, border, <usize>(hp * wp * c));
+    return 0;
+  }
   if (w == wp) {
     // No columns to add: the rows are one run.
     memory.fill(y, border, <usize>(top * wp * c));
@@ -102,7 +124,7 @@ export function f32ToQu8(
   let inside = true;
   for (let i = 0; i < h; ++i) {
     inside = convertRun(x, w * c, inverseScale, zeroPoint, xor, y) && inside;
-    x += <usize>(w * c) << 2;
+    x += (<usize>(w * c)) << 2;
     y += <usize>(w * c);
     const gap = i + 1 < h ? between : <usize>((wp - w - left + (hp - top - h) * wp) * c);
     memory.fill(y, border, gap);

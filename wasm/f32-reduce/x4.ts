@@ -15,6 +15,7 @@ const MEAN: i32 = 1;
 const MAX: i32 = 2;
 const MIN: i32 = 3;
 
+
 @inline
 function upper(v: v128): v128 {
   return f64x2.promote_low_f32x4(v128.shuffle<i64>(v, v, 1, 1));
@@ -26,6 +27,7 @@ function join(product: bool, a: v128, b: v128): v128 {
   return product ? f64x2.mul(a, b) : f64x2.add(a, b);
 }
 
+
 @inline
 function joinLanes(product: bool, v: v128): f64 {
   const a = f64x2.extract_lane(v, 0);
@@ -35,14 +37,23 @@ function joinLanes(product: bool, v: v128): f64 {
 
 /** Sum, mean, product. */
 @inline
-function total(product: bool, x: usize, outer: i32, reduce: i32, inner: i32, divisor: f64, y: usize): void {
+function total(
+  product: bool,
+  x: usize,
+  outer: i32,
+  reduce: i32,
+  inner: i32,
+  divisor: f64,
+  y: usize,
+): void {
   const start = f64x2.splat(product ? 1 : 0);
-  const innerBytes = <usize>inner << 2;
+  const innerBytes = (<usize>inner) << 2;
   for (let o = 0; o < outer; ++o) {
     if (inner == 1) {
-      let low = start, high = start;
-      const end = x + (<usize>reduce << 2);
-      for (const whole = x + (<usize>(reduce & ~3) << 2); x < whole; x += 16) {
+      let low = start,
+        high = start;
+      const end = x + ((<usize>reduce) << 2);
+      for (const whole = x + ((<usize>(reduce & ~3)) << 2); x < whole; x += 16) {
         const v = v128.load(x);
         low = join(product, low, f64x2.promote_low_f32x4(v));
         high = join(product, high, upper(v));
@@ -57,7 +68,8 @@ function total(product: bool, x: usize, outer: i32, reduce: i32, inner: i32, div
       continue;
     }
     for (let i: usize = 0; i < innerBytes; i += 16) {
-      let low = start, high = start;
+      let low = start,
+        high = start;
       let p = x + i;
       for (let r = 0; r < reduce; ++r, p += innerBytes) {
         const v = v128.load(p);
@@ -73,6 +85,7 @@ function total(product: bool, x: usize, outer: i32, reduce: i32, inner: i32, div
   }
 }
 
+
 @inline
 function pick(greatest: bool, a: v128, b: v128): v128 {
   return greatest ? f32x4.max(a, b) : f32x4.min(a, b);
@@ -82,12 +95,12 @@ function pick(greatest: bool, a: v128, b: v128): v128 {
 @inline
 function extreme(greatest: bool, x: usize, outer: i32, reduce: i32, inner: i32, y: usize): void {
   const start = f32x4.splat(greatest ? -Infinity : Infinity);
-  const innerBytes = <usize>inner << 2;
+  const innerBytes = (<usize>inner) << 2;
   for (let o = 0; o < outer; ++o) {
     if (inner == 1) {
       let best = start;
-      const end = x + (<usize>reduce << 2);
-      for (const whole = x + (<usize>(reduce & ~3) << 2); x < whole; x += 16) {
+      const end = x + ((<usize>reduce) << 2);
+      for (const whole = x + ((<usize>(reduce & ~3)) << 2); x < whole; x += 16) {
         best = pick(greatest, best, v128.load(x));
       }
       for (; x < end; x += 4) best = pick(greatest, best, v128.load32_splat(x));

@@ -26,11 +26,13 @@ const BILINEAR: i32 = 0;
 const COLUMNS: i32 = 1024;
 const COLUMN_BYTES: usize = 12;
 
+
 @inline
 function ratio(from: i32, to: i32, alignCorners: i32): f64 {
   const align = alignCorners && to > 1;
   return align ? <f64>(from - 1) / <f64>(to - 1) : <f64>from / <f64>to;
 }
+
 
 @inline
 function nearest(i: i32, scale: f64, size: i32, alignCorners: i32, halfPixelCenters: i32): i32 {
@@ -38,10 +40,12 @@ function nearest(i: i32, scale: f64, size: i32, alignCorners: i32, halfPixelCent
   return min(size - 1, <i32>(alignCorners ? floor(at + 0.5) : floor(at)));
 }
 
+
 @inline
 function position(i: i32, scale: f64, halfPixelCenters: i32): f64 {
   return halfPixelCenters ? scale * (<f64>i + 0.5) - 0.5 : scale * <f64>i;
 }
+
 
 @inline
 function between(a: v128, b: v128, fraction: v128): v128 {
@@ -49,12 +53,20 @@ function between(a: v128, b: v128, fraction: v128): v128 {
 }
 
 export function f32Resize(
-  op: i32, x: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32,
-  alignCorners: i32, halfPixelCenters: i32, y: usize,
+  op: i32,
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  oh: i32,
+  ow: i32,
+  alignCorners: i32,
+  halfPixelCenters: i32,
+  y: usize,
 ): void {
   assert(op == 0 || op == 1);
   assert(h > 0 && w > 0);
-  const pixelBytes = <usize>c << 2;
+  const pixelBytes = (<usize>c) << 2;
   const rowBytes = <usize>w * pixelBytes;
   const rowScale = ratio(h, oh, alignCorners);
   const columnScale = ratio(w, ow, alignCorners);
@@ -89,7 +101,11 @@ export function f32Resize(
           const fraction = v128.load32_splat(entry, 8);
           for (let k: usize = 0; k < pixelBytes; k += 16) {
             const t = between(v128.load(top + left + k), v128.load(top + right + k), fraction);
-            const b = between(v128.load(bottom + left + k), v128.load(bottom + right + k), fraction);
+            const b = between(
+              v128.load(bottom + left + k),
+              v128.load(bottom + right + k),
+              fraction,
+            );
             storeLanes(out + k, between(t, b, rowFraction), <i32>((pixelBytes - k) >> 2));
           }
           out += pixelBytes;

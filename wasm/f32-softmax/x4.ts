@@ -10,8 +10,8 @@ import { exp } from '../f32-unary/exp';
 export function f32Softmax(x: usize, rows: i32, c: i32, y: usize): void {
   assert(rows >= 0);
   assert(c > 0);
-  const whole = <usize>(c & ~3) << 2;
-  const rowBytes = <usize>c << 2;
+  const whole = (<usize>(c & ~3)) << 2;
+  const rowBytes = (<usize>c) << 2;
   for (let row = 0; row < rows; ++row, x += rowBytes, y += rowBytes) {
     let max = f32x4.splat(-Infinity);
     let i: usize = 0;
@@ -20,7 +20,8 @@ export function f32Softmax(x: usize, rows: i32, c: i32, y: usize): void {
     max = f32x4.max(max, v128.shuffle<i32>(max, max, 2, 3, 0, 1));
     max = f32x4.max(max, v128.shuffle<i32>(max, max, 1, 0, 3, 2));
 
-    let low = f64x2.splat(0), high = low;
+    let low = f64x2.splat(0),
+      high = low;
     for (i = 0; i < whole; i += 16) {
       const e = exp(f32x4.sub(v128.load(x + i), max));
       v128.store(y + i, e);

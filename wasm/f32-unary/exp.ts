@@ -19,7 +19,7 @@ const MAGIC_BITS: i32 = 0x4b400000;
 const LOG2_E: f32 = 1.44269504088896341;
 /** ln 2 = LN2_HIGH + LN2_LOW; the high part has 9 significant bits, so n * LN2_HIGH is exact. */
 const LN2_HIGH: f32 = 0.693359375;
-const LN2_LOW: f32 = -2.12194440e-4;
+const LN2_LOW: f32 = -2.1219444e-4;
 
 /** x limited to where exp is neither 0 nor Infinity; a NaN passes. */
 @inline
@@ -38,7 +38,7 @@ function quotient(x: v128): v128 {
 function fraction(x: v128, n: v128): v128 {
   let r = madd(n, f32x4.splat(-LN2_HIGH), x);
   r = madd(n, f32x4.splat(-LN2_LOW), r);
-  let p = madd(f32x4.splat(1.9875691500e-4), r, f32x4.splat(1.3981999507e-3));
+  let p = madd(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.3981999507e-3));
   p = madd(p, r, f32x4.splat(8.3334519073e-3));
   p = madd(p, r, f32x4.splat(4.1665795894e-2));
   p = madd(p, r, f32x4.splat(1.6666665459e-1));
@@ -51,6 +51,7 @@ function fraction(x: v128, n: v128): v128 {
 function powerOfTwo(n: v128): v128 {
   return i32x4.shl(i32x4.add(n, i32x4.splat(127)), 23);
 }
+
 
 @inline
 export function exp(x: v128): v128 {
@@ -86,8 +87,8 @@ export function log(x: v128): v128 {
   e = f32x4.sub(e, v128.and(small, f32x4.splat(23)));
   const mantissa = v128.and(bits, i32x4.splat(0x7fffff));
   const f = f32x4.sub(i32x4.add(mantissa, i32x4.splat(0x3f3504f3)), f32x4.splat(1));
-  let p = madd(f32x4.splat(7.0376836292e-2), f, f32x4.splat(-1.1514610310e-1));
-  p = madd(p, f, f32x4.splat(1.1676998740e-1));
+  let p = madd(f32x4.splat(7.0376836292e-2), f, f32x4.splat(-1.151461031e-1));
+  p = madd(p, f, f32x4.splat(1.167699874e-1));
   p = madd(p, f, f32x4.splat(-1.2420140846e-1));
   p = madd(p, f, f32x4.splat(1.4249322787e-1));
   p = madd(p, f, f32x4.splat(-1.6668057665e-1));

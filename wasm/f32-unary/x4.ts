@@ -5,7 +5,7 @@
  *         1 relu6      min(max(x, 0), 6)     12 sigmoid
  *         2 leakyRelu  x < 0 ? p0 * x : x    13 tanh
  *         3 clip       to [p0, p1]           14 elu         x >= 0 ? x : exp(x) - 1
- *         4 neg                              15 hardSwish   x * min(max(x + 3, 0), 6) / 6
+ *         4 neg                              15 hardSwish   x * (min(max(x + 3, 0), 6) / 6)
  *         5 abs                              16 softplus    log(1 + exp(x))
  *         6 square                           17 step        x > 0 ? 1 : p0
  *         7 sqrt                             18 floor
@@ -40,6 +40,7 @@ const FLOOR: i32 = 18;
 const CEIL: i32 = 19;
 const ROUND: i32 = 20;
 
+
 @inline
 function apply(op: i32, x: v128, p0: v128, p1: v128): v128 {
   const zero = f32x4.splat(0);
@@ -62,7 +63,7 @@ function apply(op: i32, x: v128, p0: v128, p1: v128): v128 {
   if (op == ELU) return elu(x);
   if (op == HARD_SWISH) {
     const gate = f32x4.pmin(f32x4.pmax(f32x4.add(x, f32x4.splat(3)), zero), f32x4.splat(6));
-    return f32x4.div(f32x4.mul(x, gate), f32x4.splat(6));
+    return f32x4.mul(x, f32x4.div(gate, f32x4.splat(6)));
   }
   if (op == SOFTPLUS) return softplus(x);
   if (op == STEP) {
@@ -79,8 +80,8 @@ function apply(op: i32, x: v128, p0: v128, p1: v128): v128 {
 function run(op: i32, x: usize, n: i32, p0: f32, p1: f32, y: usize): void {
   const a = f32x4.splat(p0);
   const b = f32x4.splat(p1);
-  const end = y + (<usize>n << 2);
-  for (const whole = y + (<usize>(n & ~3) << 2); y < whole; x += 16, y += 16) {
+  const end = y + ((<usize>n) << 2);
+  for (const whole = y + ((<usize>(n & ~3)) << 2); y < whole; x += 16, y += 16) {
     v128.store(y, apply(op, v128.load(x), a, b));
   }
   // Remainder: one at a time. Written as a loop around one vector, so that the polynomial of an
@@ -93,27 +94,70 @@ function run(op: i32, x: usize, n: i32, p0: f32, p1: f32, y: usize): void {
 export function f32Unary(op: i32, x: usize, n: i32, p0: f32, p1: f32, y: usize): void {
   assert(n >= 0);
   switch (op) {
-    case RELU: run(RELU, x, n, p0, p1, y); break;
-    case RELU6: run(RELU6, x, n, p0, p1, y); break;
-    case LEAKY_RELU: run(LEAKY_RELU, x, n, p0, p1, y); break;
-    case CLIP: run(CLIP, x, n, p0, p1, y); break;
-    case NEG: run(NEG, x, n, p0, p1, y); break;
-    case ABS: run(ABS, x, n, p0, p1, y); break;
-    case SQUARE: run(SQUARE, x, n, p0, p1, y); break;
-    case SQRT: run(SQRT, x, n, p0, p1, y); break;
-    case RSQRT: run(RSQRT, x, n, p0, p1, y); break;
-    case RECIPROCAL: run(RECIPROCAL, x, n, p0, p1, y); break;
-    case EXP: run(EXP, x, n, p0, p1, y); break;
-    case LOG: run(LOG, x, n, p0, p1, y); break;
-    case SIGMOID: run(SIGMOID, x, n, p0, p1, y); break;
-    case TANH: run(TANH, x, n, p0, p1, y); break;
-    case ELU: run(ELU, x, n, p0, p1, y); break;
-    case HARD_SWISH: run(HARD_SWISH, x, n, p0, p1, y); break;
-    case SOFTPLUS: run(SOFTPLUS, x, n, p0, p1, y); break;
-    case STEP: run(STEP, x, n, p0, p1, y); break;
-    case FLOOR: run(FLOOR, x, n, p0, p1, y); break;
-    case CEIL: run(CEIL, x, n, p0, p1, y); break;
-    case ROUND: run(ROUND, x, n, p0, p1, y); break;
-    default: assert(false);
+    case RELU:
+      run(RELU, x, n, p0, p1, y);
+      break;
+    case RELU6:
+      run(RELU6, x, n, p0, p1, y);
+      break;
+    case LEAKY_RELU:
+      run(LEAKY_RELU, x, n, p0, p1, y);
+      break;
+    case CLIP:
+      run(CLIP, x, n, p0, p1, y);
+      break;
+    case NEG:
+      run(NEG, x, n, p0, p1, y);
+      break;
+    case ABS:
+      run(ABS, x, n, p0, p1, y);
+      break;
+    case SQUARE:
+      run(SQUARE, x, n, p0, p1, y);
+      break;
+    case SQRT:
+      run(SQRT, x, n, p0, p1, y);
+      break;
+    case RSQRT:
+      run(RSQRT, x, n, p0, p1, y);
+      break;
+    case RECIPROCAL:
+      run(RECIPROCAL, x, n, p0, p1, y);
+      break;
+    case EXP:
+      run(EXP, x, n, p0, p1, y);
+      break;
+    case LOG:
+      run(LOG, x, n, p0, p1, y);
+      break;
+    case SIGMOID:
+      run(SIGMOID, x, n, p0, p1, y);
+      break;
+    case TANH:
+      run(TANH, x, n, p0, p1, y);
+      break;
+    case ELU:
+      run(ELU, x, n, p0, p1, y);
+      break;
+    case HARD_SWISH:
+      run(HARD_SWISH, x, n, p0, p1, y);
+      break;
+    case SOFTPLUS:
+      run(SOFTPLUS, x, n, p0, p1, y);
+      break;
+    case STEP:
+      run(STEP, x, n, p0, p1, y);
+      break;
+    case FLOOR:
+      run(FLOOR, x, n, p0, p1, y);
+      break;
+    case CEIL:
+      run(CEIL, x, n, p0, p1, y);
+      break;
+    case ROUND:
+      run(ROUND, x, n, p0, p1, y);
+      break;
+    default:
+      assert(false);
   }
 }

@@ -24,17 +24,23 @@ export function qs8PackedBytesX4c8(segments: i32, segmentLength: i32, n: i32): i
 }
 
 export function qs8PackX4c8(
-  w: usize, segments: i32, segmentLength: i32, n: i32, ldw: i32,
-  packed: usize, scale: usize, sum: usize,
+  w: usize,
+  segments: i32,
+  segmentLength: i32,
+  n: i32,
+  ldw: i32,
+  packed: usize,
+  scale: usize,
+  sum: usize,
 ): void {
   assert(segments > 0);
   assert(segmentLength > 0);
   assert(n >= 0 && n <= ldw);
   columnScales(w, segments * segmentLength, n, ldw, scale);
-  const rowBytes = <usize>ldw << 2;
+  const rowBytes = (<usize>ldw) << 2;
   for (let j = 0; j < n; j += COLUMNS) {
     const columns = min(COLUMNS, n - j);
-    const first = <usize>j << 2;
+    const first = (<usize>j) << 2;
     const scales = fourScales(scale + first, columns);
     const mask = firstLanes(columns);
     let sums = i32x4.splat(0);

@@ -27,22 +27,22 @@ const GROUP_BYTES: usize = 32;
 
 /** max |w| of each column, divided by 127; 1 for zero. Rows outside, so that w is read in order. */
 export function columnScales(w: usize, rows: i32, n: i32, ldw: i32, scale: usize): void {
-  const rowBytes = <usize>ldw << 2;
-  for (let j = 0; j < n; j += 4) storeLanes(scale + (<usize>j << 2), f32x4.splat(0), n - j);
+  const rowBytes = (<usize>ldw) << 2;
+  for (let j = 0; j < n; j += 4) storeLanes(scale + ((<usize>j) << 2), f32x4.splat(0), n - j);
   for (let k = 0; k < rows; ++k) {
     let j: usize = 0;
-    const whole = <usize>(n & ~3) << 2;
+    const whole = (<usize>(n & ~3)) << 2;
     for (; j < whole; j += 16) {
       const magnitude = f32x4.abs(v128.load(w + j));
       v128.store(scale + j, f32x4.max(v128.load(scale + j), magnitude));
     }
     // Remainder: columns one at a time.
-    for (const end = <usize>n << 2; j < end; j += 4) {
+    for (const end = (<usize>n) << 2; j < end; j += 4) {
       store<f32>(scale + j, max(load<f32>(scale + j), abs(load<f32>(w + j))));
     }
     w += rowBytes;
   }
-  for (let j: usize = 0, end = <usize>n << 2; j < end; j += 4) {
+  for (let j: usize = 0, end = (<usize>n) << 2; j < end; j += 4) {
     const value = load<f32>(scale + j) / 127;
     store<f32>(scale + j, value == 0 ? 1 : value);
   }
@@ -79,18 +79,24 @@ export function qs8PackedBytesX8c4(segments: i32, segmentLength: i32, n: i32): i
 }
 
 export function qs8PackX8c4(
-  w: usize, segments: i32, segmentLength: i32, n: i32, ldw: i32,
-  packed: usize, scale: usize, sum: usize,
+  w: usize,
+  segments: i32,
+  segmentLength: i32,
+  n: i32,
+  ldw: i32,
+  packed: usize,
+  scale: usize,
+  sum: usize,
 ): void {
   assert(segments > 0);
   assert(segmentLength > 0);
   assert(n >= 0 && n <= ldw);
   columnScales(w, segments * segmentLength, n, ldw, scale);
-  const rowBytes = <usize>ldw << 2;
+  const rowBytes = (<usize>ldw) << 2;
   const byte = i32x4.splat(0xff);
   for (let j = 0; j < n; j += COLUMNS) {
     const columns = min(COLUMNS, n - j);
-    const first = <usize>j << 2;
+    const first = (<usize>j) << 2;
     const scaleLow = fourScales(scale + first, columns);
     const scaleHigh = fourScales(scale + first + 16, columns - 4);
     const maskLow = firstLanes(columns);

@@ -23,6 +23,7 @@ const GROUP_BYTES: usize = 32;
 /** As in 4x8c4-relaxed. */
 const BLOCK_BYTES: i32 = 1 << 17;
 
+
 @inline
 function dot(w: v128, x: v128, sum: v128): v128 {
   return i32x4.add(sum, i32x4.dot_i16x8_s(w, x));
@@ -37,10 +38,24 @@ function sumAcross(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 export function qu8Gemm2x4c8I16(
-  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
-  segments: i32, segmentLength: i32, segmentOffsets: usize,
-  packed: usize, n: i32, correction: usize, scale: usize, bias: usize, alpha: usize,
-  lo: f32, hi: f32, y: usize, ldy: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  packed: usize,
+  n: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
 ): void {
   assert(m >= 0);
   assert(ow > 0);
@@ -50,8 +65,8 @@ export function qu8Gemm2x4c8I16(
   const groups = (segmentLength + DEPTH - 1) / DEPTH;
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
-  const offsetsEnd = segmentOffsets + (<usize>segments << 2);
-  const yRow = <usize>ldy << 2;
+  const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
+  const yRow = (<usize>ldy) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
@@ -61,35 +76,53 @@ export function qu8Gemm2x4c8I16(
     let panel = packed;
     for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
       const columns = n - j;
-      const column = <usize>j << 2;
+      const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
       let out = y + <usize>blockStart * yRow + column;
       for (let i = blockStart; i < blockEnd; i += ROWS, out += yRow * ROWS) {
         // Pixels of the tile; one beyond m repeats the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
         const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
 
-        let c00 = i32x4.splat(0), c01 = i32x4.splat(0), c02 = i32x4.splat(0), c03 = i32x4.splat(0);
-        let c10 = i32x4.splat(0), c11 = i32x4.splat(0), c12 = i32x4.splat(0), c13 = i32x4.splat(0);
+        let c00 = i32x4.splat(0),
+          c01 = i32x4.splat(0),
+          c02 = i32x4.splat(0),
+          c03 = i32x4.splat(0);
+        let c10 = i32x4.splat(0),
+          c11 = i32x4.splat(0),
+          c12 = i32x4.splat(0),
+          c13 = i32x4.splat(0);
         let b = panel;
         for (let offsets = segmentOffsets; offsets < offsetsEnd; offsets += 4) {
           const offset = <usize>load<i32>(offsets);
           let a0 = p0 + offset;
           let a1 = p1 + offset;
           for (const end = b + segmentBytes; b < end; b += GROUP_BYTES) {
-            const x0 = v128.load_ext<u8>(a0), x1 = v128.load_ext<u8>(a1);
+            const x0 = v128.load_ext<u8>(a0),
+              x1 = v128.load_ext<u8>(a1);
             let w = v128.load_ext<i8>(b);
-            c00 = dot(w, x0, c00); c10 = dot(w, x1, c10);
+            c00 = dot(w, x0, c00);
+            c10 = dot(w, x1, c10);
             w = v128.load_ext<i8>(b, 8);
-            c01 = dot(w, x0, c01); c11 = dot(w, x1, c11);
+            c01 = dot(w, x0, c01);
+            c11 = dot(w, x1, c11);
             w = v128.load_ext<i8>(b, 16);
-            c02 = dot(w, x0, c02); c12 = dot(w, x1, c12);
+            c02 = dot(w, x0, c02);
+            c12 = dot(w, x1, c12);
             w = v128.load_ext<i8>(b, 24);
-            c03 = dot(w, x0, c03); c13 = dot(w, x1, c13);
-            a0 += 8; a1 += 8;
+            c03 = dot(w, x0, c03);
+            c13 = dot(w, x1, c13);
+            a0 += 8;
+            a1 += 8;
           }
         }
 

@@ -35,6 +35,7 @@ const GROUP_BYTES: usize = 32;
 /** Bytes of image that one block of pixels walks over: a quarter of a small L2. */
 const BLOCK_BYTES: i32 = 1 << 17;
 
+
 @inline
 function dot(w: v128, x: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
@@ -42,10 +43,24 @@ function dot(w: v128, x: v128, sum: v128): v128 {
 }
 
 export function qu8Gemm4x8c4Relaxed(
-  x: usize, m: i32, ow: i32, pixelStride: i32, rowStride: i32,
-  segments: i32, segmentLength: i32, segmentOffsets: usize,
-  packed: usize, n: i32, correction: usize, scale: usize, bias: usize, alpha: usize,
-  lo: f32, hi: f32, y: usize, ldy: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  packed: usize,
+  n: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
 ): void {
   assert(m >= 0);
   assert(ow > 0);
@@ -56,8 +71,8 @@ export function qu8Gemm4x8c4Relaxed(
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const pairBytes = <usize>(groups & ~1) * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
-  const offsetsEnd = segmentOffsets + (<usize>segments << 2);
-  const yRow = <usize>ldy << 2;
+  const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
+  const yRow = (<usize>ldy) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
@@ -67,25 +82,41 @@ export function qu8Gemm4x8c4Relaxed(
     let panel = packed;
     for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
       const columns = min(COLUMNS, n - j);
-      const column = <usize>j << 2;
+      const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
       let out = y + <usize>blockStart * yRow + column;
       for (let i = blockStart; i < blockEnd; i += ROWS, out += yRow * ROWS) {
         // Pixels of the tile; those beyond m repeat the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
         const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
         const p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
         const p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
-        if (++ox == ow) { ox = 0; rowStart += rowStride; }
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
 
-        let c00 = i32x4.splat(0), c01 = i32x4.splat(0);
-        let c10 = i32x4.splat(0), c11 = i32x4.splat(0);
-        let c20 = i32x4.splat(0), c21 = i32x4.splat(0);
-        let c30 = i32x4.splat(0), c31 = i32x4.splat(0);
+        let c00 = i32x4.splat(0),
+          c01 = i32x4.splat(0);
+        let c10 = i32x4.splat(0),
+          c11 = i32x4.splat(0);
+        let c20 = i32x4.splat(0),
+          c21 = i32x4.splat(0);
+        let c30 = i32x4.splat(0),
+          c31 = i32x4.splat(0);
         let b = panel;
         for (let offsets = segmentOffsets; offsets < offsetsEnd; offsets += 4) {
           const offset = <usize>load<i32>(offsets);
@@ -95,67 +126,111 @@ export function qu8Gemm4x8c4Relaxed(
           let a3 = p3 + offset;
           const end = b + segmentBytes;
           for (const pairEnd = b + pairBytes; b < pairEnd; b += 2 * GROUP_BYTES) {
-            let b0 = v128.load(b), b1 = v128.load(b, 16);
+            let b0 = v128.load(b),
+              b1 = v128.load(b, 16);
             let x0 = v128.load32_splat(a0);
-            c00 = dot(b0, x0, c00); c01 = dot(b1, x0, c01);
+            c00 = dot(b0, x0, c00);
+            c01 = dot(b1, x0, c01);
             x0 = v128.load32_splat(a1);
-            c10 = dot(b0, x0, c10); c11 = dot(b1, x0, c11);
+            c10 = dot(b0, x0, c10);
+            c11 = dot(b1, x0, c11);
             x0 = v128.load32_splat(a2);
-            c20 = dot(b0, x0, c20); c21 = dot(b1, x0, c21);
+            c20 = dot(b0, x0, c20);
+            c21 = dot(b1, x0, c21);
             x0 = v128.load32_splat(a3);
-            c30 = dot(b0, x0, c30); c31 = dot(b1, x0, c31);
-            b0 = v128.load(b, 32); b1 = v128.load(b, 48);
+            c30 = dot(b0, x0, c30);
+            c31 = dot(b1, x0, c31);
+            b0 = v128.load(b, 32);
+            b1 = v128.load(b, 48);
             x0 = v128.load32_splat(a0, 4);
-            c00 = dot(b0, x0, c00); c01 = dot(b1, x0, c01);
+            c00 = dot(b0, x0, c00);
+            c01 = dot(b1, x0, c01);
             x0 = v128.load32_splat(a1, 4);
-            c10 = dot(b0, x0, c10); c11 = dot(b1, x0, c11);
+            c10 = dot(b0, x0, c10);
+            c11 = dot(b1, x0, c11);
             x0 = v128.load32_splat(a2, 4);
-            c20 = dot(b0, x0, c20); c21 = dot(b1, x0, c21);
+            c20 = dot(b0, x0, c20);
+            c21 = dot(b1, x0, c21);
             x0 = v128.load32_splat(a3, 4);
-            c30 = dot(b0, x0, c30); c31 = dot(b1, x0, c31);
-            a0 += 8; a1 += 8; a2 += 8; a3 += 8;
+            c30 = dot(b0, x0, c30);
+            c31 = dot(b1, x0, c31);
+            a0 += 8;
+            a1 += 8;
+            a2 += 8;
+            a3 += 8;
           }
           // Remainder of the segment: one group.
           if (b < end) {
-            const b0 = v128.load(b), b1 = v128.load(b, 16);
-            const x0 = v128.load32_splat(a0), x1 = v128.load32_splat(a1);
-            c00 = dot(b0, x0, c00); c01 = dot(b1, x0, c01);
-            c10 = dot(b0, x1, c10); c11 = dot(b1, x1, c11);
-            const x2 = v128.load32_splat(a2), x3 = v128.load32_splat(a3);
-            c20 = dot(b0, x2, c20); c21 = dot(b1, x2, c21);
-            c30 = dot(b0, x3, c30); c31 = dot(b1, x3, c31);
+            const b0 = v128.load(b),
+              b1 = v128.load(b, 16);
+            const x0 = v128.load32_splat(a0),
+              x1 = v128.load32_splat(a1);
+            c00 = dot(b0, x0, c00);
+            c01 = dot(b1, x0, c01);
+            c10 = dot(b0, x1, c10);
+            c11 = dot(b1, x1, c11);
+            const x2 = v128.load32_splat(a2),
+              x3 = v128.load32_splat(a3);
+            c20 = dot(b0, x2, c20);
+            c21 = dot(b1, x2, c21);
+            c30 = dot(b0, x3, c30);
+            c31 = dot(b1, x3, c31);
             b = end;
           }
         }
 
-        let k0 = v128.load(correction + column), k1 = v128.load(correction + column, 16);
-        c00 = f32x4.convert_i32x4_s(i32x4.add(c00, k0)); c01 = f32x4.convert_i32x4_s(i32x4.add(c01, k1));
-        c10 = f32x4.convert_i32x4_s(i32x4.add(c10, k0)); c11 = f32x4.convert_i32x4_s(i32x4.add(c11, k1));
-        c20 = f32x4.convert_i32x4_s(i32x4.add(c20, k0)); c21 = f32x4.convert_i32x4_s(i32x4.add(c21, k1));
-        c30 = f32x4.convert_i32x4_s(i32x4.add(c30, k0)); c31 = f32x4.convert_i32x4_s(i32x4.add(c31, k1));
-        k0 = v128.load(scale + column); k1 = v128.load(scale + column, 16);
-        c00 = f32x4.mul(c00, k0); c01 = f32x4.mul(c01, k1);
-        c10 = f32x4.mul(c10, k0); c11 = f32x4.mul(c11, k1);
-        c20 = f32x4.mul(c20, k0); c21 = f32x4.mul(c21, k1);
-        c30 = f32x4.mul(c30, k0); c31 = f32x4.mul(c31, k1);
+        let k0 = v128.load(correction + column),
+          k1 = v128.load(correction + column, 16);
+        c00 = f32x4.convert_i32x4_s(i32x4.add(c00, k0));
+        c01 = f32x4.convert_i32x4_s(i32x4.add(c01, k1));
+        c10 = f32x4.convert_i32x4_s(i32x4.add(c10, k0));
+        c11 = f32x4.convert_i32x4_s(i32x4.add(c11, k1));
+        c20 = f32x4.convert_i32x4_s(i32x4.add(c20, k0));
+        c21 = f32x4.convert_i32x4_s(i32x4.add(c21, k1));
+        c30 = f32x4.convert_i32x4_s(i32x4.add(c30, k0));
+        c31 = f32x4.convert_i32x4_s(i32x4.add(c31, k1));
+        k0 = v128.load(scale + column);
+        k1 = v128.load(scale + column, 16);
+        c00 = f32x4.mul(c00, k0);
+        c01 = f32x4.mul(c01, k1);
+        c10 = f32x4.mul(c10, k0);
+        c11 = f32x4.mul(c11, k1);
+        c20 = f32x4.mul(c20, k0);
+        c21 = f32x4.mul(c21, k1);
+        c30 = f32x4.mul(c30, k0);
+        c31 = f32x4.mul(c31, k1);
         if (bias) {
-          k0 = v128.load(bias + column); k1 = v128.load(bias + column, 16);
-          c00 = f32x4.add(c00, k0); c01 = f32x4.add(c01, k1);
-          c10 = f32x4.add(c10, k0); c11 = f32x4.add(c11, k1);
-          c20 = f32x4.add(c20, k0); c21 = f32x4.add(c21, k1);
-          c30 = f32x4.add(c30, k0); c31 = f32x4.add(c31, k1);
+          k0 = v128.load(bias + column);
+          k1 = v128.load(bias + column, 16);
+          c00 = f32x4.add(c00, k0);
+          c01 = f32x4.add(c01, k1);
+          c10 = f32x4.add(c10, k0);
+          c11 = f32x4.add(c11, k1);
+          c20 = f32x4.add(c20, k0);
+          c21 = f32x4.add(c21, k1);
+          c30 = f32x4.add(c30, k0);
+          c31 = f32x4.add(c31, k1);
         }
         if (alpha) {
-          k0 = v128.load(alpha + column); k1 = v128.load(alpha + column, 16);
-          c00 = prelu(c00, k0); c01 = prelu(c01, k1);
-          c10 = prelu(c10, k0); c11 = prelu(c11, k1);
-          c20 = prelu(c20, k0); c21 = prelu(c21, k1);
-          c30 = prelu(c30, k0); c31 = prelu(c31, k1);
+          k0 = v128.load(alpha + column);
+          k1 = v128.load(alpha + column, 16);
+          c00 = prelu(c00, k0);
+          c01 = prelu(c01, k1);
+          c10 = prelu(c10, k0);
+          c11 = prelu(c11, k1);
+          c20 = prelu(c20, k0);
+          c21 = prelu(c21, k1);
+          c30 = prelu(c30, k0);
+          c31 = prelu(c31, k1);
         } else {
-          c00 = clamp(c00, low, high); c01 = clamp(c01, low, high);
-          c10 = clamp(c10, low, high); c11 = clamp(c11, low, high);
-          c20 = clamp(c20, low, high); c21 = clamp(c21, low, high);
-          c30 = clamp(c30, low, high); c31 = clamp(c31, low, high);
+          c00 = clamp(c00, low, high);
+          c01 = clamp(c01, low, high);
+          c10 = clamp(c10, low, high);
+          c11 = clamp(c11, low, high);
+          c20 = clamp(c20, low, high);
+          c21 = clamp(c21, low, high);
+          c30 = clamp(c30, low, high);
+          c31 = clamp(c31, low, high);
         }
         storeLanes8(out, c00, c01, columns);
         if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);

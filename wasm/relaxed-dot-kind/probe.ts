@@ -25,6 +25,7 @@ const SIGNED: i32 = 2;
 // In memory, so that neither Binaryen nor the engine folds the products.
 const OPERANDS = memory.data<u8>([127, 255, 128, 255, 128, 128, 127, 128]);
 
+
 @inline
 function dot(pair: usize): i32 {
   const a = v128.load8_splat(OPERANDS + pair * 2);

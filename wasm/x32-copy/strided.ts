@@ -50,8 +50,8 @@ function transpose(x: usize, rows: i32, columns: i32, xRow: usize, yRow: usize, 
     for (; j + 4 <= columns; j += 4) {
       let i = start;
       for (; i + 4 <= stop; i += 4) {
-        const p = x + <usize>i * xRow + (<usize>j << 2);
-        const q = y + <usize>j * yRow + (<usize>i << 2);
+        const p = x + <usize>i * xRow + ((<usize>j) << 2);
+        const q = y + <usize>j * yRow + ((<usize>i) << 2);
         const r0 = v128.load(p);
         const r1 = v128.load(p + xRow);
         const r2 = v128.load(p + xRow * 2);
@@ -67,8 +67,8 @@ function transpose(x: usize, rows: i32, columns: i32, xRow: usize, yRow: usize, 
       }
       // Remainder: rows one at a time.
       for (; i < stop; ++i) {
-        const v = v128.load(x + <usize>i * xRow + (<usize>j << 2));
-        const q = y + <usize>j * yRow + (<usize>i << 2);
+        const v = v128.load(x + <usize>i * xRow + ((<usize>j) << 2));
+        const q = y + <usize>j * yRow + ((<usize>i) << 2);
         v128.store32_lane(q, v, 0);
         v128.store32_lane(q + yRow, v, 1);
         v128.store32_lane(q + yRow * 2, v, 2);
@@ -78,12 +78,13 @@ function transpose(x: usize, rows: i32, columns: i32, xRow: usize, yRow: usize, 
     // Remainder: columns one at a time.
     for (; j < columns; ++j) {
       for (let i = start; i < stop; ++i) {
-        const p = x + <usize>i * xRow + (<usize>j << 2);
-        store<u32>(y + <usize>j * yRow + (<usize>i << 2), load<u32>(p));
+        const p = x + <usize>i * xRow + ((<usize>j) << 2);
+        store<u32>(y + <usize>j * yRow + ((<usize>i) << 2), load<u32>(p));
       }
     }
   }
 }
+
 
 @inline
 function line(x: usize, y: usize): void {
@@ -128,12 +129,17 @@ function remove(dim: usize): void {
 }
 
 export function copyStrided(
-  x: usize, y: usize, rank: i32, shape: usize, xStrides: usize, yStrides: usize,
+  x: usize,
+  y: usize,
+  rank: i32,
+  shape: usize,
+  xStrides: usize,
+  yStrides: usize,
 ): void {
   assert(rank >= 0 && rank <= MAX_RANK);
   const dims = scratch();
   dimsEnd = dims;
-  for (let i: usize = 0; i < <usize>rank << 2; i += 4) {
+  for (let i: usize = 0; i < (<usize>rank) << 2; i += 4) {
     const size = load<i32>(shape + i);
     const xStride = load<i32>(xStrides + i) * ELEMENT;
     const yStride = load<i32>(yStrides + i) * ELEMENT;
@@ -141,7 +147,9 @@ export function copyStrided(
     if (size == 1) continue;
     const last = dimsEnd - DIM_BYTES;
     if (
-      dimsEnd > dims && load<i32>(last, 4) == xStride * size && load<i32>(last, 8) == yStride * size
+      dimsEnd > dims &&
+      load<i32>(last, 4) == xStride * size &&
+      load<i32>(last, 8) == yStride * size
     ) {
       store<i32>(last, load<i32>(last) * size);
       store<i32>(last, xStride, 4);

@@ -1,0 +1,173 @@
+/**
+ * The two builds of the kernels, for specs in a browser and in Node, and memory whose ends are
+ * watched: `Arena` puts arrays into a build's heap, each with a guard before and behind, so that a
+ * kernel that writes where it should not is found out.
+ */
+import baselineBytes from '../../build/baseline.wasm';
+import relaxedBytes from '../../build/relaxed.wasm';
+import type { Pointer, WasmKernels } from '../../wasm/exports';
+
+/** One build, instantiated once and kept. */
+export interface Build {
+  name: 'relaxed' | 'baseline';
+  /** Why it cannot run here; null when it can. */
+  missing: string | null;
+  kernels: WasmKernels;
+  memory: WebAssembly.Memory;
+}
+
+const BYTES = { relaxed: relaxedBytes, baseline: baselineBytes };
+
+async function instantiate(name: Build['name']): Promise<Build> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  const bytes = BYTES[name] as Uint8Array<ArrayBuffer>;
+  if (!WebAssembly.validate(bytes)) {
+    const missing = `this engine has no ${name === 'relaxed' ? 'relaxed SIMD' : 'SIMD'}`;
+    return { name, missing, kernels: null as unknown as WasmKernels, memory };
+  }
+  const abort = () => {
+    throw new Error('wasm: abort');
+  };
+  const { instance } = await WebAssembly.instantiate(bytes, { env: { memory, abort } });
+  return { name, missing: null, kernels: instance.exports as unknown as WasmKernels, memory };
+}
+
+const instances = new Map<Build['name'], Promise<Build>>();
+
+function build(name: Build['name']): Promise<Build> {
+  const instance = instances.get(name) ?? instantiate(name);
+  instances.set(name, instance);
+  return instance;
+}
+
+/**
+ * `it` for each build; pending, with the reason, where the engine cannot run it.
+ *
+ * @param body gets the kernels and an arena, which is checked and freed afterwards.
+ */
+export function itOnBothBuilds(what: string, body: (kernels: WasmKernels, arena: Arena) => void) {
+  for (const name of ['baseline', 'relaxed'] as const) itOn(name, what, body);
+}
+
+/** `it` for one build. */
+export function itOn(
+  name: Build['name'],
+  what: string,
+  body: (kernels: WasmKernels, arena: Arena) => void,
+) {
+  it(`${what} (${name})`, async () => {
+    const { missing, kernels, memory } = await build(name);
+    if (missing) return pending(missing);
+    const arena = new Arena(kernels, memory);
+    body(kernels, arena);
+    arena.finish();
+  });
+}
+
+type Typed = Float32Array | Int32Array | Uint8Array | Int8Array;
+
+const GUARD_BYTES = 64;
+/** As a float a NaN, as an integer -1: it shows when it takes part in anything. */
+const GUARD = 0xff;
+
+interface Block {
+  at: Pointer;
+  bytes: number;
+  /** What an input held; null for an output. */
+  before: Uint8Array | null;
+}
+
+/**
+ * Guarded arrays:
+ *
+ *     ┌─ ─ ─ ─ ─ ─ ─ ─┬──────────────┬─ ─ ─ ─ ─ ─ ─ ─┐
+ *     │ 64 bytes 0xff │ the array    │ 64 bytes 0xff │
+ *     └─ ─ ─ ─ ─ ─ ─ ─┴──────────────┴─ ─ ─ ─ ─ ─ ─ ─┘
+ *                     ▲ what put and reserve return
+ */
+export class Arena {
+  private readonly blocks: Block[] = [];
+
+  constructor(
+    private readonly kernels: WasmKernels,
+    private readonly memory: WebAssembly.Memory,
+  ) {}
+
+  /** Bytes of the whole memory. */
+  get bytes(): number {
+    return this.memory.buffer.byteLength;
+  }
+
+  /** An input. */
+  put(values: Typed): Pointer {
+    const at = this.block(values.byteLength);
+    const before = new Uint8Array(
+      values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength) as ArrayBuffer,
+    );
+    new Uint8Array(this.memory.buffer, at, before.length).set(before);
+    this.blocks[this.blocks.length - 1]!.before = before;
+    return at;
+  }
+
+  /** Room for an output of `bytes` bytes, filled with 0xff. */
+  reserve(bytes: number): Pointer {
+    return this.block(bytes);
+  }
+
+  f32(at: Pointer, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer.slice(at, at + length * 4));
+  }
+
+  i32(at: Pointer, length: number): Int32Array {
+    return new Int32Array(this.memory.buffer.slice(at, at + length * 4));
+  }
+
+  u8(at: Pointer, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer.slice(at, at + length));
+  }
+
+  /** Fails the spec when a guard or an input has changed; frees everything. */
+  finish() {
+    for (const { at, bytes, before } of this.blocks) {
+      const all = new Uint8Array(this.memory.buffer, at - GUARD_BYTES, bytes + 2 * GUARD_BYTES);
+      const isGuard = (v: number) => v === GUARD;
+      if (!all.subarray(0, GUARD_BYTES).every(isGuard)) fail(`written before a block of ${bytes}`);
+      if (!all.subarray(GUARD_BYTES + bytes).every(isGuard)) fail(`written behind one of ${bytes}`);
+      if (before && !before.every((v, i) => v === all[GUARD_BYTES + i])) fail('input overwritten');
+      this.kernels.free(at - GUARD_BYTES);
+    }
+    this.blocks.length = 0;
+    // So that jasmine sees an expectation even where nothing else was compared.
+    expect(this.blocks.length).toBe(0);
+  }
+
+  private block(bytes: number): Pointer {
+    const start = this.kernels.alloc(bytes + 2 * GUARD_BYTES);
+    if (start % 16 !== 0) fail(`alloc: expected 16-byte alignment, got ${start}`);
+    new Uint8Array(this.memory.buffer, start, bytes + 2 * GUARD_BYTES).fill(GUARD);
+    this.blocks.push({ at: start + GUARD_BYTES, bytes, before: null });
+    return start + GUARD_BYTES;
+  }
+}
+
+/**
+ * Numbers in order are equal as floats, NaNs to NaNs; -0 and 0 are equal.
+ *
+ * @param tolerance for element i; 0 unless given.
+ */
+export function expectFloats(
+  got: ArrayLike<number>,
+  wanted: ArrayLike<number>,
+  context: string,
+  tolerance: (i: number) => number = () => 0,
+) {
+  expect(got.length).withContext(context).toBe(wanted.length);
+  for (let i = 0; i < wanted.length; ++i) {
+    const a = got[i]!;
+    const b = wanted[i]!;
+    if (a === b || (Number.isNaN(a) && Number.isNaN(b)) || Math.abs(a - b) <= tolerance(i))
+      continue;
+    fail(`${context}: [${i}] expected ${b}, got ${a}, tolerance ${tolerance(i)}`);
+    return;
+  }
+}

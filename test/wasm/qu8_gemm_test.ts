@@ -1,0 +1,221 @@
+/** wasm/qs8-pack/*, wasm/qu8-gemm/*, wasm/relaxed-dot-kind/probe.ts */
+import { LINEAR, type Activation } from '../reference/activation';
+import { quantisedGemm, quantiseWeights } from '../reference/quantise';
+import { expectFloats, itOn, itOnBothBuilds, type Arena, type Build } from './instantiate';
+import { PROBLEMS, product, type PatchProblem } from './patches';
+import { Random } from './random';
+import type { WasmKernels } from '../../wasm/exports';
+
+/** A way to multiply bytes. */
+interface Path {
+  name: string;
+  build: Build['name'];
+  /** What relaxedDotKind must say for it; null when it does not matter. */
+  kind: number | null;
+  i16: boolean;
+  /** Activations are stored as x ^ xor. */
+  xor: number;
+  /** Greatest activation. */
+  greatest: number;
+}
+
+const PATHS: readonly Path[] = [
+  { name: 'i16', build: 'baseline', kind: null, i16: true, xor: 0, greatest: 255 },
+  { name: 'i16', build: 'relaxed', kind: null, i16: true, xor: 0, greatest: 255 },
+  { name: 'default', build: 'baseline', kind: null, i16: false, xor: 0, greatest: 255 },
+  { name: 'unsigned dot', build: 'relaxed', kind: 1, i16: false, xor: 0, greatest: 255 },
+  { name: 'signed dot', build: 'relaxed', kind: 2, i16: false, xor: 0x80, greatest: 255 },
+  // With 7 bits the specification leaves the dot no choice: the kernel can be run on any engine.
+  { name: '7-bit dot', build: 'relaxed', kind: null, i16: false, xor: 0, greatest: 127 },
+];
+
+/** `it` for each path; pending where the engine's dot is of another kind. */
+function itOnAllPaths(
+  what: string,
+  body: (path: Path, kernels: WasmKernels, arena: Arena) => void,
+) {
+  for (const path of PATHS) {
+    itOn(path.build, `${what}: ${path.name}`, (kernels, arena) => {
+      const kind = kernels.relaxedDotKind();
+      if (path.kind !== null && path.kind !== kind) {
+        return pending(`this engine's relaxed dot is of kind ${kind}`);
+      }
+      body(path, kernels, arena);
+    });
+  }
+}
+
+interface Operands {
+  x: Uint8Array;
+  w: Float32Array;
+  ldw: number;
+  zeroPoint: number;
+  bias: Float32Array | null;
+  activation: Activation;
+  gap: number;
+}
+
+/** Packs, multiplies, and compares everything with the oracle: bytes, sums and floats exactly. */
+function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands) {
+  const segments = p.segmentOffsets.length;
+  const K = segments * p.segmentLength;
+  const wanted = quantiseWeights(o.w, K, p.n, o.ldw);
+
+  const pack = path.i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
+  const packedBytes = path.i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
+  const gemm = path.i16 ? kernels.qu8GemmI16 : kernels.qu8Gemm;
+  const packed = arena.reserve(packedBytes(segments, p.segmentLength, p.n));
+  const scale = arena.reserve(p.n * 4);
+  const sum = arena.reserve(p.n * 4);
+  pack(arena.put(o.w), segments, p.segmentLength, p.n, o.ldw, packed, scale, sum);
+  expectFloats(arena.f32(scale, p.n), wanted.scale, `${p.name} scale`);
+  expectFloats(arena.i32(sum, p.n), wanted.sum, `${p.name} sum`);
+
+  // sum((x - zeroPoint) * q) = sum(x * q) - zeroPoint * sum(q); signed bytes are x - 128.
+  const shift = o.zeroPoint - path.xor;
+  const correction = wanted.sum.map(v => -shift * v);
+  const factor = wanted.scale.map(v => v * 0.0173);
+  const stored = o.x.map(v => v ^ path.xor);
+
+  const ldy = p.n + o.gap;
+  const length = (p.m - 1) * ldy + p.n;
+  const y = arena.reserve(length * 4);
+  gemm(
+    arena.put(stored),
+    p.m,
+    p.ow,
+    p.pixelStride,
+    p.rowStride,
+    segments,
+    p.segmentLength,
+    arena.put(Int32Array.from(p.segmentOffsets)),
+    packed,
+    p.n,
+    arena.put(correction),
+    arena.put(factor),
+    o.bias ? arena.put(o.bias) : 0,
+    o.activation.alpha ? arena.put(Float32Array.from(o.activation.alpha)) : 0,
+    o.activation.lo,
+    o.activation.hi,
+    y,
+    ldy,
+  );
+  const bytes = arena.u8(y, length * 4);
+  const floats = new Float32Array(bytes.buffer);
+  const rows = new Float32Array(p.m * p.n);
+  for (let i = 0; i < p.m; ++i) {
+    rows.set(floats.subarray(i * ldy, i * ldy + p.n), i * p.n);
+    const between = bytes.subarray((i * ldy + p.n) * 4, (i + 1) * ldy * 4);
+    if (!between.every(v => v === 0xff)) fail(`${p.name}: written between the rows of y`);
+  }
+  // The oracle in terms of the values: whatever was stored, the result is that of x - zeroPoint.
+  const plain = wanted.sum.map(v => -o.zeroPoint * v);
+  const oracle = quantisedGemm(o.x, p, wanted.q, p.n, plain, factor, o.bias, o.activation);
+  expectFloats(rows, oracle, p.name);
+}
+
+function operands(path: Path, p: PatchProblem, random: Random, ldw = p.n): Operands {
+  const K = p.segmentOffsets.length * p.segmentLength;
+  return {
+    x: random.bytes(p.size, 0, path.greatest),
+    w: random.floats((K - 1) * ldw + p.n),
+    ldw,
+    zeroPoint: random.integer(0, 255),
+    bias: null,
+    activation: LINEAR,
+    gap: 0,
+  };
+}
+
+describe('relaxedDotKind', () => {
+  itOn('baseline', 'is 0 without relaxed SIMD', kernels => {
+    expect(kernels.relaxedDotKind()).toBe(0);
+  });
+  itOn('relaxed', 'is 0, 1 or 2', kernels => {
+    expect([0, 1, 2]).toContain(kernels.relaxedDotKind());
+  });
+});
+
+describe('qu8Gemm', () => {
+  for (const p of PROBLEMS) {
+    itOnAllPaths(p.name, (path, kernels, arena) => {
+      check(path, kernels, arena, p, operands(path, p, new Random(1)));
+    });
+  }
+
+  itOnAllPaths('slices of w and y: ldw and ldy above n', (path, kernels, arena) => {
+    const random = new Random(2);
+    for (const p of PROBLEMS) {
+      if (p.m * p.n * p.segmentLength > 1e5) continue;
+      const ldw = p.n + random.integer(1, 9);
+      check(path, kernels, arena, p, { ...operands(path, p, random, ldw), gap: 5 });
+    }
+  });
+
+  itOnAllPaths('bias, clamping, PReLU', (path, kernels, arena) => {
+    const random = new Random(3);
+    for (const m of [1, 4, 6]) {
+      for (const n of [1, 3, 4, 7, 8, 13]) {
+        const p = product(m, 11, n);
+        const o = { ...operands(path, p, random), bias: random.floats(n) };
+        check(path, kernels, arena, p, o);
+        check(path, kernels, arena, p, { ...o, activation: { lo: 0, hi: 6, alpha: null } });
+        check(path, kernels, arena, p, { ...o, activation: { lo: -1, hi: 0.5, alpha: null } });
+        const alpha = random.floats(n);
+        // The kernel adds max(v, 0) and alpha * min(v, 0), the oracle picks one: -0 aside equal.
+        check(path, kernels, arena, p, { ...o, activation: { ...LINEAR, alpha } });
+      }
+    }
+  });
+
+  // 255 * +-127 in every place: 16-bit pair sums would saturate, 32-bit sums do not.
+  itOnAllPaths('saturating weights and activations', (path, kernels, arena) => {
+    const random = new Random(4);
+    for (const p of [product(5, 64, 9), product(4, 4608, 8), product(1, 33, 1)]) {
+      const o = operands(path, p, random);
+      const x = o.x.fill(path.greatest);
+      for (const weights of [
+        o.w.map(() => 1),
+        o.w.map(() => -1),
+        o.w.map((_, i) => (Math.floor(i / p.n) % 2 ? 1 : -1)),
+        o.w.map((_, i) => (Math.floor(i / p.n) % 4 < 2 ? 1 : -1)),
+      ]) {
+        for (const zeroPoint of [0, 128, 255]) {
+          check(path, kernels, arena, p, { ...o, x, w: weights, zeroPoint });
+        }
+      }
+    }
+  });
+
+  itOnAllPaths('zeros: activations, weights, a column', (path, kernels, arena) => {
+    const random = new Random(5);
+    const p = product(6, 9, 11);
+    const o = operands(path, p, random);
+    check(path, kernels, arena, p, { ...o, x: new Uint8Array(p.size) });
+    check(path, kernels, arena, p, { ...o, w: o.w.map(() => 0) });
+    check(path, kernels, arena, p, { ...o, w: o.w.map((v, i) => (i % 11 === 8 ? 0 : v)) });
+  });
+
+  itOnAllPaths('tiny and huge weights', (path, kernels, arena) => {
+    const random = new Random(6);
+    const p = product(3, 6, 9);
+    const o = operands(path, p, random);
+    for (const magnitude of [1e-45, 1e-42, 1e-38, 1e-20, 1e30, 3e38]) {
+      check(path, kernels, arena, p, { ...o, w: o.w.map(v => v * magnitude) });
+    }
+  });
+
+  itOnBothBuilds('weights that are not finite give a scale that is not', (kernels, arena) => {
+    for (const special of [NaN, Infinity, -Infinity]) {
+      for (const j of [0, 5, 8]) {
+        const w = new Random(7).floats(27);
+        w[9 + j] = special;
+        const scale = arena.reserve(36);
+        const packed = arena.reserve(kernels.qs8PackedBytes(1, 3, 9));
+        kernels.qs8Pack(arena.put(w), 1, 3, 9, 9, packed, scale, arena.reserve(36));
+        const finite = Array.from(arena.f32(scale, 9), Number.isFinite);
+        expect(finite).toEqual(Array.from({ length: 9 }, (_, i) => i !== j));
+      }
+    }
+  });
+});
