@@ -95,6 +95,7 @@ export class MulayerBackend extends KernelBackend {
     try {
       while (value.pending) {
         this.startRun();
+        if (!this.run) throw new DisposedError('tensor: its backend was disposed before it was computed');
         await this.driveRun();
       }
       if (!value.error && this.executor.onlyOnGpu(value)) await this.gpu!.settled();
@@ -253,6 +254,7 @@ export class MulayerBackend extends KernelBackend {
 
   private compute(value: Value): void {
     if (value.pending) this.finishAll();
+    if (value.pending) throw new DisposedError('tensor: its backend was disposed before it was computed');
   }
 
   private startRun(): void {

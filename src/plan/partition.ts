@@ -7,9 +7,9 @@
  * | gpu, 0 | GPU where it can | GPU where it can |
  * | p | both: channels [0, p·C) on the CPU | keep the slices of their input, else CPU |
  * | layer | GPU from LAYER_MACS on, else CPU | where their input is |
- * | auto | as `cpu` unless a real GPU is there; then as `layer` | |
+ * | auto | one of the above, found by trial (`trial.ts`) where there is a real GPU; else cpu | |
  *
- * `auto` and `layer` are plain rules for now; the cost model takes their place.
+ * `layer` is a plain rule for now; the cost model takes its place.
  */
 import type { Split } from '../flags.js';
 import type { Node, Use } from '../graph/graph.js';
@@ -23,11 +23,9 @@ const TILE = 8;
  * Multiply-accumulates from which a layer is worth a GPU's launch and exchange: 20 M take the CPU
  * 0.2 ms in int8, as long as one small blocking read-back.
  */
-const LAYER_MACS = 20e6;
+export const LAYER_MACS = 20e6;
 
 export interface Device {
-  /** False where the GPU is missing or is the CPU in disguise. */
-  readonly realGpu: boolean;
   /** Whether the GPU can run this node at all. */
   gpuCan(node: Node, index: number): boolean;
 }
@@ -35,8 +33,10 @@ export interface Device {
 const CPU: Placement = { where: 'cpu' };
 const GPU: Placement = { where: 'gpu' };
 
-export function partition(nodes: readonly Node[], split: Split, device: Device): Placement[] {
-  const rule = split === 'auto' ? (device.realGpu ? 'layer' : 'cpu') : split;
+/** A split with a rule of its own; `auto` is resolved to one of them first. */
+export type Rule = Exclude<Split, 'auto'>;
+
+export function partition(nodes: readonly Node[], rule: Rule, device: Device): Placement[] {
   const placed = new Map<Value, Placement>();
   return nodes.map((node, index) => {
     const source = placed.get(largest(node).value);
@@ -47,7 +47,7 @@ export function partition(nodes: readonly Node[], split: Split, device: Device):
 }
 
 /** @param source where the node's largest input was computed; undefined: given from outside. */
-function place(node: Node, rule: Exclude<Split, 'auto'>, source: Placement | undefined): Placement {
+function place(node: Node, rule: Rule, source: Placement | undefined): Placement {
   if (rule === 'cpu' || rule === 1) return CPU;
   if (rule === 'gpu' || rule === 0) return GPU;
   const { kind } = node.kernel;
@@ -70,6 +70,11 @@ function cutAt(node: Node, p: number, source: Placement | undefined): Placement 
       : roundCut(channels, p, node.kernel.grain?.(node) ?? 1);
   if (!Number.isInteger(cut) || cut <= 0 || cut >= channels || !node.kernel.slice?.(node, 0, cut)) return CPU;
   return { where: 'split', cut };
+}
+
+/** All multiply-accumulates of a graph. */
+export function totalMacs(nodes: readonly Node[]): number {
+  return nodes.reduce((sum, node) => sum + (node.kernel.macs?.(node) ?? 0), 0);
 }
 
 /** p of the channels, in whole tiles where there are enough of them; 0 when there is no cut. */

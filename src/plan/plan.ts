@@ -3,6 +3,8 @@
  * next. `layers[i]` speaks of the i-th node.
  */
 
+import { Trial } from './trial.js';
+
 /** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
 export type Placement =
   | { readonly where: 'cpu' }
@@ -25,6 +27,8 @@ export class Plan {
   /** Finished runs. The first one observes, in float32. */
   runs = 0;
   readonly layers: Layer[];
+  /** How `MULAYER_SPLIT=auto` finds its split. */
+  readonly trial = new Trial();
   private placements: readonly Placement[] | undefined;
   private placedFor = '';
 

@@ -6,14 +6,15 @@
  * In a split layer the GPU's commands are submitted and flushed first, then the CPU computes its
  * slice: both work at once.
  */
-import type { Settings } from '../flags.js';
+import type { Settings, Split } from '../flags.js';
 import type { Graph, Node, Use } from '../graph/graph.js';
 import type { Named, Need, Range, SliceRule } from '../graph/kernel.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { roundTripError } from '../passes/precision.js';
-import { partition } from '../plan/partition.js';
-import type { Layer, Placement } from '../plan/plan.js';
+import type { Rule } from '../plan/partition.js';
+import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
+import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
@@ -49,9 +50,9 @@ export class Executor {
     const start = performance.now();
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     const plan = this.plans.get(keyOf(nodes), nodes.length);
-    const placements = plan.place(this.circumstances(settings), () =>
-      partition(nodes, settings.split, {
-        realGpu: !!this.gpu && !this.gpu.isSoftware,
+    const rule = this.resolve(settings.split, plan, nodes);
+    const placements = plan.place(this.circumstances(rule), () =>
+      partition(nodes, rule, {
         gpuCan: (node, i) => !plan.layers[i]!.refused && this.gpuSupports(node),
       }),
     );
@@ -68,6 +69,10 @@ export class Executor {
       for (const value of node.outputs) this.graph.release(value);
       yield 'turn';
     }
+    if (settings.split === 'auto' && plan.runs > 0 && plan.trial.isRunning) {
+      yield* this.bringHome(nodes);
+      plan.trial.add(rule, performance.now() - start);
+    }
     plan.runs++;
     this.layers = layers;
     this.ms = performance.now() - start;
@@ -83,9 +88,26 @@ export class Executor {
     return this.transfers.onlyOnGpu(value);
   }
 
+  /** What `auto` means for this graph, now. */
+  private resolve(split: Split, plan: Plan, nodes: readonly Node[]): Rule {
+    if (split !== 'auto') return split;
+    const gpuIsReal = !!this.gpu && !this.gpu.isSoftware && !this.gpu.isLost;
+    const worthIt = gpuIsReal && plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS;
+    return worthIt ? plan.trial.next() : 'cpu';
+  }
+
+  /** Results that lie on the GPU come to the CPU, where their reader will want them. */
+  private *bringHome(nodes: readonly Node[]): Generator<Pause, void> {
+    for (const value of nodes.flatMap(node => node.outputs)) {
+      if (!value.wanted || value.error || !this.transfers.onlyOnGpu(value)) continue;
+      yield 'gpu';
+      if (value.wanted) this.transfers.onCpu(value);
+    }
+  }
+
   /** Everything placements depend on beside the graph. */
-  private circumstances({ split }: Settings): string {
-    return `${split} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'}`;
+  private circumstances(rule: Rule): string {
+    return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'}`;
   }
 
   private gpuSupports(node: Node): boolean {

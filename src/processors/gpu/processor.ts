@@ -52,6 +52,8 @@ const MAX_RANK = 6;
 
 export class GpuProcessor implements Processor<GpuBuffer> {
   readonly name = 'gpu';
+  /** What has been made and not been given back. */
+  private readonly live = new Set<GpuBuffer>();
   /** The format of the textures made from now on: 16-bit floats, or 32-bit ones. */
   half = true;
   /** The renderer's name, for people. */
@@ -145,8 +147,9 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.webgl.memory().numBytesInGPUAllocated;
   }
 
+  /** The context belongs to tfjs-webgl; what we hold in it goes. */
   dispose(): void {
-    // The context belongs to tfjs-webgl, which the engine disposes.
+    for (const buffer of this.live) this.release(buffer);
   }
 
   /** Textures tfjs-webgl has made, in use and pooled. */
@@ -177,19 +180,22 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   /** Gives a tensor of tfjs-webgl back to its pool. */
-  release({ info, half }: GpuBuffer): void {
-    this.within(() => dropResult('webgl', info), half);
+  release(buffer: GpuBuffer): void {
+    if (!this.live.delete(buffer)) return;
+    this.within(() => dropResult('webgl', buffer.info), buffer.half);
   }
 
   private one(name: string, infos: Named<TensorInfo>, attributes: Attributes, isList = false) {
     return this.within(() => {
       const [result] = runKernel('webgl', name, infos, isList, attributes);
-      return new GpuBuffer(this, result!, this.half);
+      return this.wrap(result!.dataId, result!);
     });
   }
 
   private wrap(dataId: object, { shape, dtype }: Spec): GpuBuffer {
-    return new GpuBuffer(this, { dataId, shape: shape as number[], dtype }, this.half);
+    const buffer = new GpuBuffer(this, { dataId, shape: shape as number[], dtype }, this.half);
+    this.live.add(buffer);
+    return buffer;
   }
 
   /** Runs `use` in one texture format, and without tfjs-webgl handing small work to the CPU. */
