@@ -53,13 +53,13 @@ async function main() {
   const splits = list(values.splits).map(split => (split === 'auto' ? split : Number(split)));
   const precisions = list(values.precisions);
   const { chromium } = setup(['chromium']);
-  const { ensureModels } = await import('./models.mjs');
+  const { MODELS_DIR, ensureModels } = await import('./models.mjs');
   await ensureModels([...nets, 'faces', 'pictures', ...(values.tops ? ['stamps'] : [])]);
   await buildPage();
 
   const { serve } = await import('./serve.mjs');
   const { launchChromium } = await import('./chromium.mjs');
-  const server = await serve({ '/': OUT, '/base/': ROOT });
+  const server = await serve({ '/': OUT, '/models/': MODELS_DIR });
   const browser = await launchChromium(chromium, list(values['chromium-flags'], ' '));
   const broken = [];
   try {

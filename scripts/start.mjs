@@ -64,7 +64,6 @@ async function main({ headless = !hasDisplay(), help, picture, port }) {
     {
       '/': OUT,
       '/models/': MODELS_DIR,
-      '/tfjs-wasm/': join(ROOT, 'node_modules/@tensorflow/tfjs-backend-wasm/dist'),
       ...routes,
     },
     port,

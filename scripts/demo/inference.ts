@@ -11,6 +11,7 @@ import {
   centernetDetections,
 } from '../../test/models/nets.js';
 import { type Picture, pictureTensor } from '../../test/models/pictures.js';
+import { MODELS_URL } from '../../test/models/urls.js';
 
 export const BACKENDS = ['mulayer', 'webgl', 'wasm'] as const;
 export type BackendName = (typeof BACKENDS)[number];
@@ -119,7 +120,7 @@ export function median(values: readonly number[]): number {
 async function load(backend: BackendName, progress: Progress): Promise<LoadedNet> {
   let model = loaded.get(backend);
   if (!model) {
-    model = net.load('models', share =>
+    model = net.load(MODELS_URL, share =>
       progress.step(`Loading ${net.title} into ${backend}`, share),
     );
     loaded.set(backend, model);

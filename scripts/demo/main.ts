@@ -1,12 +1,12 @@
 /** The demo page: what the person asks for, in order, and what comes back. */
 import '@tensorflow/tfjs-backend-cpu';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 
 import { type RunReport, explain } from '../../src/index.js';
 import type { Detection } from '../../test/models/nets.js';
 import { type Picture, decode, pictureOf } from '../../test/models/pictures.js';
+import '../../test/models/tfjs_wasm.js';
 import { colourOf, draw } from './boxes.js';
 import { element, must } from './dom.js';
 import {
@@ -45,8 +45,6 @@ declare global {
     compareAll(): Promise<Outcome>;
   }
 }
-
-setWasmPaths(new URL('tfjs-wasm/', location.href).href);
 
 const results = new Map<BackendName, Run>();
 const errors = new Map<BackendName, string>();

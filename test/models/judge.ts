@@ -4,7 +4,6 @@
  * prints it.
  */
 import '@tensorflow/tfjs-backend-cpu';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -30,9 +29,8 @@ import {
   pictureTensor,
   psnr,
 } from './pictures.js';
-import { MODELS_URL, TFJS_WASM_URL } from './urls.js';
-
-setWasmPaths(TFJS_WASM_URL);
+import './tfjs_wasm.js';
+import { MODELS_URL } from './urls.js';
 
 /** What mulayer is asked for. */
 export interface Setting {

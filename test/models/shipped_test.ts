@@ -3,7 +3,7 @@
  * tfjs comes from the script files of its packages; for the ES module an import map gives them the
  * names that a bundler would resolve.
  */
-const TFJS = '/base/node_modules/@tensorflow';
+const TFJS = '/node_modules/@tensorflow';
 const SCRIPTS = [
   `${TFJS}/tfjs-core/dist/tf-core.min.js`,
   `${TFJS}/tfjs-backend-cpu/dist/tf-backend-cpu.min.js`,
@@ -59,7 +59,7 @@ describe('the shipped package', () => {
         '@tensorflow/tfjs-core': asModule(text),
         '@tensorflow/tfjs-backend-cpu': asModule(''),
         '@tensorflow/tfjs-backend-webgl': asModule(''),
-        'tfjs-backend-mulayer': new URL('/base/dist/index.js', location.origin).href,
+        'tfjs-backend-mulayer': new URL('/dist/index.js', location.origin).href,
       } });
       document.head.append(map);
       const user = document.createElement('script');
@@ -75,7 +75,7 @@ describe('the shipped package', () => {
 
   it('works as a script tag', async () => {
     const answer = await answerOf(`
-      <script src="/base/dist/tfjs-backend-mulayer.min.js"></script>
+      <script src="/dist/tfjs-backend-mulayer.min.js"></script>
       <script type="module">${USE}</script>`);
     expect(answer).toEqual(expected);
   }, 60_000);
