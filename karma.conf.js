@@ -66,7 +66,10 @@ Tally.$inject = ['config.mulayer'];
 
 function indented(text) {
   const lines = text.split('\n').filter(line => !line.includes('node_modules/jasmine-core'));
-  return lines.slice(0, 12).map(line => `    ${line}`).join('\n');
+  return lines
+    .slice(0, 12)
+    .map(line => `    ${line}`)
+    .join('\n');
 }
 
 export default config => {

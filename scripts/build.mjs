@@ -95,7 +95,8 @@ const peersAreGlobal = {
 
 /** Checks the types of everything, specs included; of what that emits, the public part is kept. */
 async function buildTypes() {
-  const emit = '--noEmit false --emitDeclarationOnly --declaration --rootDir . --outDir build/types';
+  const emit =
+    '--noEmit false --emitDeclarationOnly --declaration --rootDir . --outDir build/types';
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const { status } = spawnSync(process.execPath, [tsc, '-p', '.', ...emit.split(' ')], {
     cwd: ROOT,

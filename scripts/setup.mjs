@@ -64,7 +64,7 @@ const BROWSERS = {
       ),
     },
     apt: ['libwebkit2gtk-4.1-0', 'xvfb'],
-    advice: "WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1) and Xvfb",
+    advice: 'WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1) and Xvfb',
   },
 };
 

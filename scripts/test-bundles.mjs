@@ -55,4 +55,3 @@ export async function bundleSuite(suite, platform = 'browser') {
   });
   return outfile;
 }
-

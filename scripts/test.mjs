@@ -59,7 +59,7 @@ await command(async () => {
   for (const name of browsers) process.env[ENV_OF[name]] = executables[name];
   const { build } = await import('./build.mjs');
   const { bundleSuite, specFiles } = await import('./test-bundles.mjs');
-  await build();
+  await build(['wasm', 'bundles']);
 
   const rows = [];
   if (suites.includes('checks')) rows.push(...CHECKS.map(check));
@@ -78,7 +78,9 @@ await command(async () => {
       if (only && !only.includes(browser)) continue;
       const options = { flags, ...(values.backend && { backend: values.backend }) };
       const args = [...(values.grep ? ['--grep', values.grep] : []), JSON.stringify(options)];
-      rows.push(await run(browser, suite, `build/test/${bundle}.js`, args, values.grep ? 1 : specs));
+      rows.push(
+        await run(browser, suite, `build/test/${bundle}.js`, args, values.grep ? 1 : specs),
+      );
     }
   }
   display?.kill();
