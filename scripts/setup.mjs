@@ -4,7 +4,7 @@
  * installed where that can be done without asking (root on Debian and its relatives), and otherwise
  * the error says what to install. Doing it again costs nothing.
  *
- *     node scripts/setup.mjs [chromium] [firefox] [webkit]     (all that this system has)
+ *     node scripts/setup.mjs [chromium] [firefox] [webkit] [xvfb]    (all, if none is named)
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
@@ -19,10 +19,10 @@ export class SetupError extends Error {
 }
 
 /**
- * Where each browser may be. `env` names the variable that settles it; `paths` are tried in order,
+ * Where each program may be. `env` names the variable that settles it; `paths` are tried in order,
  * a bare name in every folder of PATH; `apt` are Debian's packages; `advice` is for everyone else.
  */
-const BROWSERS = {
+const PROGRAMS = {
   chromium: {
     env: 'CHROME_BIN',
     paths: {
@@ -35,8 +35,8 @@ const BROWSERS = {
         join(process.env[name] ?? 'C:\\', 'Google\\Chrome\\Application\\chrome.exe'),
       ),
     },
-    apt: ['chromium', 'xvfb'],
-    advice: 'Chromium or Google Chrome (on Linux also Xvfb)',
+    apt: ['chromium'],
+    advice: 'Chromium or Google Chrome',
   },
   firefox: {
     env: 'FIREFOX_BIN',
@@ -47,8 +47,8 @@ const BROWSERS = {
         join(process.env[name] ?? 'C:\\', 'Mozilla Firefox\\firefox.exe'),
       ),
     },
-    apt: ['firefox-esr', 'xvfb'],
-    advice: 'Firefox (on Linux also Xvfb)',
+    apt: ['firefox-esr'],
+    advice: 'Firefox',
   },
   webkit: {
     env: 'MINIBROWSER_BIN',
@@ -63,44 +63,54 @@ const BROWSERS = {
         ),
       ),
     },
-    apt: ['libwebkit2gtk-4.1-0', 'xvfb'],
-    advice: 'WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1) and Xvfb',
+    apt: ['libwebkit2gtk-4.1-0'],
+    advice: 'WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1)',
+  },
+  // The X server without a screen in which the browsers of the specs open their windows.
+  xvfb: {
+    env: 'XVFB_BIN',
+    paths: { linux: ['Xvfb'] },
+    apt: ['xvfb'],
+    advice: 'Xvfb',
   },
 };
 
-/** The browsers there are for this system; WebKitGTK is Linux's alone. */
-export const SYSTEM_BROWSERS = Object.keys(BROWSERS).filter(
-  name => process.platform in BROWSERS[name].paths,
+/** The programs there are for this system: WebKitGTK and Xvfb are Linux's alone. */
+export const SYSTEM_PROGRAMS = Object.keys(PROGRAMS).filter(
+  name => process.platform in PROGRAMS[name].paths,
 );
+/** Those of them that are browsers. */
+export const SYSTEM_BROWSERS = SYSTEM_PROGRAMS.filter(name => name !== 'xvfb');
 
 /**
  * Brings the machine to where builds, tests and the demo run.
  *
- * @param wanted names of browsers that must be there.
- * @returns path of the executable for each wanted browser.
+ * @param wanted names of programs that must be there.
+ * @returns path of the executable for each of them.
  * @throws SetupError naming what could not be had and how to install it.
  */
-export function setup(wanted = SYSTEM_BROWSERS) {
+export function setup(wanted = SYSTEM_PROGRAMS) {
   installPackages();
-  const missing = wanted.filter(name => !ready(name));
-  if (missing.length > 0) installBrowsers(missing);
-  return Object.fromEntries(wanted.map(name => [name, findBrowser(name)]));
+  const missing = wanted.filter(name => !findProgram(name));
+  if (missing.length > 0) installPrograms(missing);
+  return Object.fromEntries(wanted.map(name => [name, findProgram(name)]));
 }
 
-/** The executable of a browser, or undefined. */
-export function findBrowser(name) {
-  const { env, paths } = BROWSERS[name];
-  if (process.env[env]) return findProgram(process.env[env]);
+/**
+ * The executable of a program, or undefined.
+ *
+ * @throws SetupError when the variable that should name it names nothing that can be run.
+ */
+export function findProgram(name) {
+  const { env, paths } = PROGRAMS[name];
+  const chosen = process.env[env];
+  if (chosen && !locate(chosen)) throw new SetupError(`${env}: ${chosen} is no program`);
+  if (chosen) return chosen;
   for (const path of paths[process.platform] ?? []) {
-    const found = findProgram(path);
+    const found = locate(path);
     if (found) return found;
   }
   return undefined;
-}
-
-/** On Linux the browsers of the specs get a display of their own. */
-function ready(name) {
-  return Boolean(findBrowser(name) && (process.platform !== 'linux' || findProgram('Xvfb')));
 }
 
 function installPackages() {
@@ -120,34 +130,31 @@ function stale() {
   );
 }
 
-function installBrowsers(missing) {
-  const packages = [...new Set(missing.flatMap(name => BROWSERS[name].apt))];
+function installPrograms(missing) {
+  const packages = [...new Set(missing.flatMap(name => PROGRAMS[name].apt))];
   const isRoot = process.getuid?.() === 0;
-  if (isRoot && findProgram('apt-get')) {
+  if (isRoot && locate('apt-get')) {
     console.log(`Installing ${packages.join(' ')}`);
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     run('apt-get', ['update', '-qq'], { env });
     run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { env });
-    missing = missing.filter(name => !ready(name));
+    missing = missing.filter(name => !findProgram(name));
   }
   if (missing.length === 0) return;
   throw new SetupError(
     [
       ...missing.map(name => {
-        const { env, advice } = BROWSERS[name];
-        const set = process.env[env];
-        return set
-          ? `${name}: ${env} is ${set}, which is no program`
-          : `${name}: install ${advice}, or set ${env} to the path of its executable`;
+        const { env, advice } = PROGRAMS[name];
+        return `${name}: install ${advice}, or set ${env} to the path of its executable`;
       }),
       `On Debian and Ubuntu: apt-get install ${packages.join(' ')}`,
-      'Or leave it out: npm test -- --browsers=chromium',
+      'The specs run with fewer browsers, too: npm test -- --browsers=chromium',
     ].join('\n'),
   );
 }
 
 /** The path itself, or where in PATH a bare name is found; undefined when it is not executable. */
-function findProgram(name) {
+function locate(name) {
   const folders = /[/\\]/.test(name) ? [''] : (process.env.PATH ?? '').split(delimiter);
   return folders.map(folder => join(folder, name)).find(isProgram);
 }
@@ -161,7 +168,7 @@ function isProgram(path) {
   }
 }
 
-/** npm as it called us, else as it is in PATH. */
+/** npm's name for a shell, which Windows needs. */
 function npm() {
   return process.platform === 'win32' ? 'npm.cmd' : 'npm';
 }
@@ -183,12 +190,13 @@ function readJson(path) {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
 
-/** Runs `main` and ends the process as a command should: one readable line for a SetupError. */
+/** Runs `main` and ends the process as a command should: what a person got wrong has no stack. */
 export async function command(main) {
   try {
     await main();
   } catch (error) {
-    console.error(error instanceof SetupError ? error.message : error);
+    const theirs = error instanceof SetupError || error.code?.startsWith('ERR_PARSE_ARGS');
+    console.error(theirs ? error.message : error);
     process.exitCode = 1;
   }
 }
@@ -196,10 +204,10 @@ export async function command(main) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await command(() => {
     const names = process.argv.slice(2);
-    const unknown = names.filter(name => !(name in BROWSERS));
+    const unknown = names.filter(name => !(name in PROGRAMS));
     if (unknown.length > 0) {
       throw new SetupError(
-        `browser: expected ${Object.keys(BROWSERS).join(', ')}, got ${unknown.join(', ')}`,
+        `program: expected ${Object.keys(PROGRAMS).join(', ')}, got ${unknown.join(', ')}`,
       );
     }
     const found = setup(names.length > 0 ? names : undefined);

@@ -55,7 +55,8 @@ await command(async () => {
   const browsers = chosen('browser', values.browsers, SYSTEM_BROWSERS);
   const suites = chosen('suite', values.suites, ['checks', ...Object.keys(SUITES)]);
 
-  const executables = setup(browsers);
+  const isLinux = process.platform === 'linux';
+  const executables = setup(isLinux ? [...browsers, 'xvfb'] : browsers);
   for (const name of browsers) process.env[ENV_OF[name]] = executables[name];
   const { build } = await import('./build.mjs');
   const { bundleSuite, specFiles } = await import('./test-bundles.mjs');
@@ -71,7 +72,7 @@ await command(async () => {
   }
   if (wanted.includes('models')) await fetchModels();
 
-  const display = await openDisplay();
+  const display = isLinux ? await openDisplay(executables.xvfb) : undefined;
   for (const browser of browsers) {
     for (const suite of wanted) {
       const { bundle = suite, specs = files(suite), flags = {}, browsers: only } = SUITES[suite];
@@ -141,9 +142,8 @@ function row(where, what, { passed, failed, skipped = 0 }, start) {
 }
 
 /** An X server of our own, so that no windows open on the user's screen, nor wait for one. */
-async function openDisplay() {
-  if (process.platform !== 'linux') return undefined;
-  const server = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1280x1024x24'], {
+async function openDisplay(xvfb) {
+  const server = spawn(xvfb, ['-displayfd', '3', '-screen', '0', '1280x1024x24'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   process.once('exit', () => server.kill());

@@ -2,7 +2,8 @@
  * What the browsers of `npm test` have. A browser that lost its WebGL would go on passing every
  * spec, on the CPU; these say that both processors, and both instruction sets, were there.
  */
-const isWebKit = /AppleWebKit/.test(navigator.userAgent) && !/Chrom/.test(navigator.userAgent);
+const { userAgent } = navigator;
+const isWebKit = userAgent.includes('AppleWebKit') && !userAgent.includes('Chrom');
 
 /** A module whose one function is `i32x4.relaxed_dot_i8x16_i7x16_add_s(0, 0, 0)`. */
 const RELAXED = new Uint8Array(

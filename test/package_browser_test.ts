@@ -36,8 +36,8 @@ describe('tfjs-backend-mulayer.min.js', () => {
   async function load(src: string): Promise<string | undefined> {
     const page = frame.contentDocument!;
     let thrown: string | undefined;
-    frame.contentWindow!.onerror = message => {
-      thrown = String(message);
+    frame.contentWindow!.onerror = (_event, _source, _line, _column, error) => {
+      thrown = error?.message;
       return true;
     };
     await new Promise((resolve, reject) => {
