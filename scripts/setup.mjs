@@ -104,8 +104,11 @@ export function setup(wanted = SYSTEM_PROGRAMS) {
 export function findProgram(name) {
   const { env, paths } = PROGRAMS[name];
   const chosen = process.env[env];
-  if (chosen && !locate(chosen)) throw new SetupError(`${env}: ${chosen} is no program`);
-  if (chosen) return chosen;
+  if (chosen) {
+    const found = locate(chosen);
+    if (!found) throw new SetupError(`${env}: ${chosen} is no program`);
+    return found;
+  }
   for (const path of paths[process.platform] ?? []) {
     const found = locate(path);
     if (found) return found;
