@@ -9,7 +9,11 @@ import { ArgumentError } from '../src/errors.js';
 import type { Attributes, Named, Spec } from '../src/graph/kernel.js';
 
 /** The new shape of a call that only renames, or undefined when it does more than that. */
-export function aliasShape(name: string, inputs: Named<Spec>, attributes: Attributes): number[] | undefined {
+export function aliasShape(
+  name: string,
+  inputs: Named<Spec>,
+  attributes: Attributes,
+): number[] | undefined {
   const [x] = Object.values(inputs);
   if (!x) return undefined;
   const { shape } = x;
@@ -17,11 +21,11 @@ export function aliasShape(name: string, inputs: Named<Spec>, attributes: Attrib
     case 'Identity':
       return [...shape];
     case 'Cast':
-      return attributes['dtype'] === x.dtype ? [...shape] : undefined;
+      return attributes.dtype === x.dtype ? [...shape] : undefined;
     case 'Reshape':
-      return reshaped(x, attributes['shape'] as number[]);
+      return reshaped(x, attributes.shape as number[]);
     case 'ExpandDims':
-      return expanded(shape, attributes['dim'] as number);
+      return expanded(shape, attributes.dim as number);
     default:
       return undefined;
   }
@@ -34,7 +38,9 @@ function reshaped({ shape }: Spec, wanted: number[]): number[] {
   const size = util.sizeFromShape(shape as number[]);
   const full = util.inferFromImplicitShape(wanted, size);
   if (util.sizeFromShape(full) !== size) {
-    throw new ArgumentError(`shape: expected ${size} elements as in [${shape.join()}], got [${full.join()}]`);
+    throw new ArgumentError(
+      `shape: expected ${size} elements as in [${shape.join()}], got [${full.join()}]`,
+    );
   }
   return full;
 }

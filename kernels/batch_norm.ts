@@ -16,34 +16,36 @@ export const batchNorm: Kernel = {
   name: 'FusedBatchNorm',
   kind: 'channelwise',
   accepts: allFloat,
-  infer: ({ x }) => [{ shape: x!.shape, dtype: 'float32' }],
+  infer: ({ x }) => [{ shape: x.shape, dtype: 'float32' }],
 
   slice({ inputs }, from, to) {
-    const channels = inputs['x']!.shape.at(-1)!;
+    const channels = inputs.x.shape.at(-1)!;
     const needs: Named<Need> = {};
-    for (const [name, x] of Object.entries(inputs)) needs[name] = channelRange(x, channels, from, to);
+    for (const [name, x] of Object.entries(inputs))
+      needs[name] = channelRange(x, channels, from, to);
     return { inputs: needs };
   },
 
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;
-    const c = inputs['x']!.shape.at(-1)!;
-    if (!parameters(inputs).every(x => x.shape.length === 1 && sizeOf(x) === c)) return cpu.tfjs(call);
+    const c = inputs.x.shape.at(-1)!;
+    if (!parameters(inputs).every(x => x.shape.length === 1 && sizeOf(x) === c))
+      return cpu.tfjs(call);
     const [mean, variance, offset, scale] = ['mean', 'variance', 'offset', 'scale'].map(name =>
       inputs[name]?.buffer.numbers().slice(),
     );
-    const epsilon = attributes['varianceEpsilon'] as number;
-    const y = cpu.fill(outputs[0]!, result =>
-      cpu.withDense(inputs['x']!.buffer, x =>
+    const epsilon = attributes.varianceEpsilon as number;
+    const y = cpu.fill(outputs[0], result =>
+      cpu.withDense(inputs.x.buffer, x =>
         cpu.withScratch(8 * c, scratch => {
           const factors = cpu.heap.f32(scratch, c);
           const terms = cpu.heap.f32(scratch + 4 * c, c);
           for (let i = 0; i < c; i++) {
-            const factor = (scale?.[i] ?? 1) / Math.sqrt(variance![i]! + epsilon);
+            const factor = (scale?.[i] ?? 1) / Math.sqrt(variance[i] + epsilon);
             factors[i] = factor;
-            terms[i] = (offset?.[i] ?? 0) - mean![i]! * factor;
+            terms[i] = (offset?.[i] ?? 0) - mean[i] * factor;
           }
-          const rows = sizeOf(inputs['x']!) / c;
+          const rows = sizeOf(inputs.x) / c;
           cpu.heap.kernels.f32Affine(x, rows, c, scratch, scratch + 4 * c, result.address());
         }),
       ),

@@ -32,11 +32,11 @@ const LOGIC = ['LogicalAnd', 'LogicalOr'];
 
 function operands(inputs: Named<Spec>): [Spec, Spec] {
   const [a, b] = Object.values(inputs);
-  return [a!, b!];
+  return [a, b];
 }
 
 function slice({ inputs, outputs }: Problem, from: number, to: number) {
-  const channels = outputs[0]!.shape.at(-1)!;
+  const channels = outputs[0].shape.at(-1)!;
   const needs: Named<Need> = {};
   for (const [name, x] of Object.entries(inputs)) needs[name] = channelRange(x, channels, from, to);
   return { inputs: needs };
@@ -53,7 +53,10 @@ function binary(name: string, result?: DataType): Kernel {
 
     infer(inputs) {
       const [a, b] = operands(inputs);
-      const shape = broadcast_util.assertAndGetBroadcastShape(a.shape as number[], b.shape as number[]);
+      const shape = broadcast_util.assertAndGetBroadcastShape(
+        a.shape as number[],
+        b.shape as number[],
+      );
       return [{ shape, dtype: result ?? a.dtype }];
     },
 
@@ -62,13 +65,15 @@ function binary(name: string, result?: DataType): Kernel {
     cpu(cpu, call) {
       const [a, b] = Object.values(call.inputs);
       const compare = COMPARISON[name];
-      if (compare && util.arraysEqual(a!.shape as number[], b!.shape as number[])) {
-        return [cpu.upload(comparison(compare, a!.buffer.numbers(), b!.buffer.numbers()), call.outputs[0]!)];
+      if (compare && util.arraysEqual(a.shape as number[], b.shape as number[])) {
+        return [
+          cpu.upload(comparison(compare, a.buffer.numbers(), b.buffer.numbers()), call.outputs[0]),
+        ];
       }
       if (op === undefined || !allFloat(call.inputs)) return cpu.tfjs(call);
-      const { shape } = call.outputs[0]!;
-      const y = cpu.fill(call.outputs[0]!, buffer =>
-        broadcastBinary(cpu, op, a!.buffer, a!.shape, b!.buffer, b!.shape, buffer, shape),
+      const { shape } = call.outputs[0];
+      const y = cpu.fill(call.outputs[0], buffer =>
+        broadcastBinary(cpu, op, a.buffer, a.shape, b.buffer, b.shape, buffer, shape),
       );
       return [y];
     },
@@ -77,9 +82,13 @@ function binary(name: string, result?: DataType): Kernel {
   };
 }
 
-function comparison(compare: (a: number, b: number) => boolean, a: Numbers, b: Numbers): Uint8Array {
+function comparison(
+  compare: (a: number, b: number) => boolean,
+  a: Numbers,
+  b: Numbers,
+): Uint8Array {
   const y = new Uint8Array(a.length);
-  for (let i = 0; i < y.length; i++) y[i] = compare(a[i]!, b[i]!) ? 1 : 0;
+  for (let i = 0; i < y.length; i++) y[i] = compare(a[i], b[i]) ? 1 : 0;
   return y;
 }
 

@@ -11,7 +11,7 @@ export const cast: Kernel = {
   name: 'Cast',
   kind: 'channelwise',
   accepts: (inputs, { dtype }) => allNumeric(inputs) && NUMERIC.includes(dtype as string),
-  infer: ({ x }, { dtype }) => [{ shape: x!.shape, dtype: dtype as DataType }],
+  infer: ({ x }, { dtype }) => [{ shape: x.shape, dtype: dtype as DataType }],
   cpu: (cpu, call) => cpu.tfjs(call),
   gpu: tfjsOnGpu,
 };

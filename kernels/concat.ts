@@ -17,7 +17,7 @@ import { allNumeric, sizeOf } from './guards.js';
 
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
   const [first] = Object.values(inputs);
-  return util.parseAxisParam(attributes['axis'] as number, first!.shape as number[])[0]!;
+  return util.parseAxisParam(attributes.axis as number, first.shape as number[])[0];
 }
 
 export const concat: Kernel = {
@@ -32,15 +32,15 @@ export const concat: Kernel = {
     const shapes = Object.values(inputs).map(({ shape }) => shape as number[]);
     backend_util.assertParamsConsistent(shapes, axis);
     const shape = backend_util.computeOutShape(shapes, axis);
-    return [{ shape, dtype: Object.values(inputs)[0]!.dtype }];
+    return [{ shape, dtype: Object.values(inputs)[0].dtype }];
   },
 
   slice({ inputs, attributes, outputs }, from, to) {
-    const last = outputs[0]!.shape.length - 1;
+    const last = outputs[0].shape.length - 1;
     const needs: Named<Need> = {};
     let start = 0;
     for (const [name, { shape }] of Object.entries(inputs)) {
-      const length = shape[last]!;
+      const length = shape[last];
       if (axisOf(inputs, attributes) !== last) {
         needs[name] = { axis: last, from, to };
         continue;
@@ -57,18 +57,25 @@ export const concat: Kernel = {
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;
     const [y] = outputs;
-    if (y!.dtype === 'bool') return cpu.tfjs(call);
+    if (y.dtype === 'bool') return cpu.tfjs(call);
     const axis = axisOf(inputs, attributes);
-    const yStrides = stridesOf(y!.shape);
-    const result = cpu.fill(y!, whole => {
+    const yStrides = stridesOf(y.shape);
+    const result = cpu.fill(y, whole => {
       let at = 0;
       for (const x of Object.values(inputs)) {
         if (sizeOf(x) > 0) {
           cpu.withDense(x.buffer, pointer =>
-            copyStrided(cpu, pointer, stridesOf(x.shape), whole.address() + 4 * at * yStrides[axis]!, yStrides, x.shape),
+            copyStrided(
+              cpu,
+              pointer,
+              stridesOf(x.shape),
+              whole.address() + 4 * at * yStrides[axis],
+              yStrides,
+              x.shape,
+            ),
           );
         }
-        at += x.shape[axis]!;
+        at += x.shape[axis];
       }
     });
     return [result];

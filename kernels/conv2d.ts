@@ -22,29 +22,29 @@ type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
 
 function convInfo({ x, filter }: Named<Spec>, attributes: Attributes): backend_util.Conv2DInfo {
   return backend_util.computeConv2DInfo(
-    x!.shape as [number, number, number, number],
-    filter!.shape as [number, number, number, number],
-    attributes['strides'] as [number, number],
-    attributes['dilations'] as [number, number],
-    attributes['pad'] as Padding,
-    attributes['dimRoundingMode'] as 'floor' | undefined,
+    x.shape as [number, number, number, number],
+    filter.shape as [number, number, number, number],
+    attributes.strides as [number, number],
+    attributes.dilations as [number, number],
+    attributes.pad as Padding,
+    attributes.dimRoundingMode as 'floor' | undefined,
   );
 }
 
 function accepts({ x, filter }: Named<Spec>, { dataFormat, activation }: Attributes): boolean {
   return (
     (dataFormat === undefined || dataFormat === 'NHWC') &&
-    x!.dtype === 'float32' &&
-    filter!.dtype === 'float32' &&
+    x.dtype === 'float32' &&
+    filter.dtype === 'float32' &&
     (activation === undefined || ACTIVATIONS.includes(activation as string))
   );
 }
 
 function infer(inputs: Named<Spec>, attributes: Attributes): Spec[] {
   const { x, filter, bias } = inputs;
-  expectRank('x', x!, 4, '[n,h,w,ci]');
-  expectRank('filter', filter!, 4, '[kh,kw,ci,co]');
-  expectAxis('filter', filter!, 2, x!.shape[3]!, 'as many input channels as x');
+  expectRank('x', x, 4, '[n,h,w,ci]');
+  expectRank('filter', filter, 4, '[kh,kw,ci,co]');
+  expectAxis('filter', filter, 2, x.shape[3], 'as many input channels as x');
   if (bias) expectFloat('bias', bias);
   return [{ shape: convInfo(inputs, attributes).outShape, dtype: 'float32' }];
 }
@@ -55,17 +55,17 @@ function slice({ inputs }: Problem, from: number, to: number) {
     inputs: {
       x: 'whole' as const,
       filter: { axis: 3, from, to },
-      ...(bias ? { bias: channelRange(bias, inputs['filter']!.shape[3]!, from, to) } : {}),
+      ...(bias ? { bias: channelRange(bias, inputs.filter.shape[3], from, to) } : {}),
       ...(prelu
-        ? { preluActivationWeights: channelRange(prelu, inputs['filter']!.shape[3]!, from, to) }
+        ? { preluActivationWeights: channelRange(prelu, inputs.filter.shape[3], from, to) }
         : {}),
     },
   };
 }
 
 function macs({ inputs, outputs }: Problem): number {
-  const [kh, kw, ci] = inputs['filter']!.shape as number[];
-  return outputs[0]!.shape.reduce((a, b) => a * b, 1) * kh! * kw! * ci!;
+  const [kh, kw, ci] = inputs.filter.shape as number[];
+  return outputs[0].shape.reduce((a, b) => a * b, 1) * kh * kw * ci;
 }
 
 const rules = {
@@ -78,11 +78,11 @@ const rules = {
   quantises: problem => macs(problem) >= MIN_INT8_MACS,
 
   cpu(cpu, { inputs, attributes, outputs, int8 }) {
-    const { shape } = outputs[0]!;
+    const { shape } = outputs[0];
     const patches = patchesOfConv(convInfo(inputs, attributes));
     const { x, filter } = inputs as { x: (typeof inputs)[string]; filter: (typeof inputs)[string] };
     return withActivation(cpu, inputs, attributes, shape, activation => [
-      product(cpu, { x, patches, w: filter, n: shape[3]!, activation, int8 }),
+      product(cpu, { x, patches, w: filter, n: shape[3], activation, int8 }),
     ]);
   },
 

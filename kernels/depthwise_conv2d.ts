@@ -14,14 +14,14 @@ import { channelRange, expectAxis, expectRank } from './guards.js';
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
 
 function convInfo({ x, filter }: Named<Spec>, attributes: Attributes): backend_util.Conv2DInfo {
-  const strides = attributes['strides'] as [number, number];
+  const strides = attributes.strides as [number, number];
   return backend_util.computeConv2DInfo(
-    x!.shape as [number, number, number, number],
-    filter!.shape as [number, number, number, number],
+    x.shape as [number, number, number, number],
+    filter.shape as [number, number, number, number],
     strides,
-    (attributes['dilations'] as [number, number] | null) ?? 1,
-    attributes['pad'] as Padding,
-    attributes['dimRoundingMode'] as 'floor' | undefined,
+    (attributes.dilations as [number, number] | null) ?? 1,
+    attributes.pad as Padding,
+    attributes.dimRoundingMode as 'floor' | undefined,
     true,
   );
 }
@@ -32,23 +32,23 @@ const rules = {
 
   accepts: ({ x, filter }, { dataFormat, activation }) =>
     (dataFormat == null || dataFormat === 'NHWC') &&
-    x!.dtype === 'float32' &&
-    filter!.dtype === 'float32' &&
+    x.dtype === 'float32' &&
+    filter.dtype === 'float32' &&
     (activation === undefined || ACTIVATIONS.includes(activation as string)),
 
   infer(inputs, attributes) {
     const { x, filter } = inputs as { x: Spec; filter: Spec };
     expectRank('x', x, 4, '[n,h,w,c]');
     expectRank('filter', filter, 4, '[kh,kw,c,m]');
-    expectAxis('filter', filter, 2, x.shape[3]!, 'as many channels as x');
+    expectAxis('filter', filter, 2, x.shape[3], 'as many channels as x');
     return [{ shape: convInfo(inputs, attributes).outShape, dtype: 'float32' }];
   },
 
   slice({ inputs, outputs }, from, to) {
     const { filter, bias, preluActivationWeights: prelu } = inputs;
-    const m = filter!.shape[3]!;
+    const m = filter.shape[3];
     if (from % m !== 0 || to % m !== 0) return undefined;
-    const channels = outputs[0]!.shape[3]!;
+    const channels = outputs[0].shape[3];
     return {
       inputs: {
         x: { axis: 3, from: from / m, to: to / m },
@@ -59,22 +59,22 @@ const rules = {
     };
   },
 
-  grain: ({ inputs }) => inputs['filter']!.shape[3]!,
+  grain: ({ inputs }) => inputs.filter.shape[3],
 
   macs({ inputs, outputs }: Problem) {
-    const [kh, kw] = inputs['filter']!.shape as number[];
-    return outputs[0]!.shape.reduce((a, b) => a * b, 1) * kh! * kw!;
+    const [kh, kw] = inputs.filter.shape as number[];
+    return outputs[0].shape.reduce((a, b) => a * b, 1) * kh * kw;
   },
 
   cpu(cpu, { inputs, attributes, outputs }) {
     const info = convInfo(inputs, attributes);
-    const [, kh, kw, m] = [0, ...inputs['filter']!.shape.slice(0, 2), inputs['filter']!.shape[3]];
+    const [, kh, kw, m] = [0, ...inputs.filter.shape.slice(0, 2), inputs.filter.shape[3]];
     const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow, batchSize } = info;
-    const spec = outputs[0]!;
+    const spec = outputs[0];
     return withActivation(cpu, inputs, attributes, spec.shape, activation => [
       cpu.fill(spec, y => {
-        cpu.withDense(inputs['x']!.buffer, x =>
-          cpu.withDense(inputs['filter']!.buffer, filter => {
+        cpu.withDense(inputs.x.buffer, x =>
+          cpu.withDense(inputs.filter.buffer, filter => {
             for (let i = 0; i < batchSize; i++) {
               cpu.heap.kernels.f32Depthwise(
                 x + 4 * i * h * w * c,
@@ -82,10 +82,10 @@ const rules = {
                 w,
                 c,
                 filter,
-                c * m!,
-                kh!,
-                kw!,
-                m!,
+                c * m,
+                kh,
+                kw,
+                m,
                 info.strideHeight,
                 info.strideWidth,
                 info.dilationHeight,
@@ -98,7 +98,7 @@ const rules = {
                 activation.alpha,
                 activation.lo,
                 activation.hi,
-                y.address() + 4 * i * oh * ow * c * m!,
+                y.address() + 4 * i * oh * ow * c * m,
               );
             }
           }),

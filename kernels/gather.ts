@@ -14,14 +14,14 @@ export const gather: Kernel = {
   accepts: allNumeric,
 
   infer({ x, indices }, { axis, batchDims }) {
-    const [parsed] = util.parseAxisParam(axis as number, x!.shape as number[]);
+    const [parsed] = util.parseAxisParam(axis as number, x.shape as number[]);
     const { outputShape } = backend_util.segment_util.collectGatherOpShapeInfo(
-      { ...x!, shape: x!.shape as number[], dataId: {} } as never,
-      { ...indices!, shape: indices!.shape as number[], dataId: {} } as never,
-      parsed!,
+      { ...x, shape: x.shape as number[], dataId: {} },
+      { ...indices, shape: indices.shape as number[], dataId: {} },
+      parsed,
       (batchDims as number | undefined) ?? 0,
     );
-    return [{ shape: outputShape, dtype: x!.dtype }];
+    return [{ shape: outputShape, dtype: x.dtype }];
   },
 
   cpu: (cpu, call) => cpu.tfjs(call),

@@ -9,7 +9,13 @@ export function expectRank(name: string, { shape }: Spec, rank: number, layout: 
   throw new ArgumentError(`${name}: expected rank ${rank} ${layout}, got [${shape.join()}]`);
 }
 
-export function expectAxis(name: string, { shape }: Spec, axis: number, length: number, why: string): void {
+export function expectAxis(
+  name: string,
+  { shape }: Spec,
+  axis: number,
+  length: number,
+  why: string,
+): void {
   if (shape[axis] === length) return;
   const wanted = shape.map((n, i) => (i === axis ? length : n));
   throw new ArgumentError(`${name}: expected [${wanted.join()}] (${why}), got [${shape.join()}]`);

@@ -34,17 +34,17 @@ interface Dimensions {
 }
 
 function dimensions({ a, b }: Named<Spec>, { transposeA, transposeB }: Attributes): Dimensions {
-  for (const [name, { shape }] of Object.entries({ a: a!, b: b! })) {
+  for (const [name, { shape }] of Object.entries({ a: a, b: b })) {
     if (shape.length >= 2) continue;
     throw new ArgumentError(`${name}: expected a matrix [...,rows,columns], got [${shape.join()}]`);
   }
-  const [m, k] = lastTwo(a!, transposeA);
-  const [kb, n] = lastTwo(b!, transposeB);
+  const [m, k] = lastTwo(a, transposeA);
+  const [kb, n] = lastTwo(b, transposeB);
   if (k !== kb) {
     throw new ArgumentError(`b: expected ${k} rows, as many as a has columns, got ${kb}`);
   }
-  const aBatch = a!.shape.slice(0, -2);
-  const bBatch = b!.shape.slice(0, -2);
+  const aBatch = a.shape.slice(0, -2);
+  const bBatch = b.shape.slice(0, -2);
   const batch = broadcast_util.assertAndGetBroadcastShape(aBatch, bBatch);
   return { aBatch, bBatch, batch, m, k, n };
 }
@@ -57,19 +57,22 @@ function lastTwo({ shape }: Spec, transposed: unknown): [number, number] {
 /** What the product's epilogue cannot take is left to tfjs: a bias that is no row of columns. */
 function accepts(inputs: Named<Spec>, attributes: Attributes): boolean {
   const { activation } = attributes;
-  if (!allFloat(inputs) || !(activation === undefined || ACTIVATIONS.includes(activation as string))) {
+  if (
+    !allFloat(inputs) ||
+    !(activation === undefined || ACTIVATIONS.includes(activation as string))
+  ) {
     return false;
   }
   const { b, bias } = inputs;
   if (!bias || !b || b.shape.length < 2) return true;
-  const [, n] = lastTwo(b, attributes['transposeB']);
+  const [, n] = lastTwo(b, attributes.transposeB);
   return sizeOf(bias) === 1 || (sizeOf(bias) === n && bias.shape.at(-1) === n);
 }
 
 function slice({ inputs, attributes, outputs }: Problem, from: number, to: number) {
   const { b, bias, preluActivationWeights: prelu } = inputs;
-  const n = outputs[0]!.shape.at(-1)!;
-  const axis = b!.shape.length - (attributes['transposeB'] ? 2 : 1);
+  const n = outputs[0].shape.at(-1)!;
+  const axis = b.shape.length - (attributes.transposeB ? 2 : 1);
   return {
     inputs: {
       a: 'whole' as const,
@@ -81,27 +84,34 @@ function slice({ inputs, attributes, outputs }: Problem, from: number, to: numbe
 }
 
 function macs({ inputs, attributes, outputs }: Problem): number {
-  const [, k] = lastTwo(inputs['a']!, attributes['transposeA']);
-  return sizeOf(outputs[0]!) * k;
+  const [, k] = lastTwo(inputs.a, attributes.transposeA);
+  return sizeOf(outputs[0]) * k;
 }
 
 /** [batch, rows, columns] -> [batch, columns, rows] */
 function transposed(cpu: CpuProcessor, { buffer, shape }: Argument<CpuBuffer>): CpuBuffer {
   const [rows, columns] = shape.slice(-2) as [number, number];
-  const batch = util.sizeFromShape(shape.slice(0, -2) as number[]);
+  const batch = util.sizeFromShape(shape.slice(0, -2));
   return cpu.fill({ shape: [batch, columns, rows], dtype: 'float32' }, y =>
     cpu.withDense(buffer, x =>
-      copyStrided(cpu, x, [rows * columns, 1, columns], y.address(), [rows * columns, rows, 1], [
-        batch,
-        columns,
-        rows,
-      ]),
+      copyStrided(
+        cpu,
+        x,
+        [rows * columns, 1, columns],
+        y.address(),
+        [rows * columns, rows, 1],
+        [batch, columns, rows],
+      ),
     ),
   );
 }
 
 /** The argument with its last two axes in the order the product wants. */
-function upright(cpu: CpuProcessor, x: Argument<CpuBuffer>, isTransposed: unknown): Argument<CpuBuffer> {
+function upright(
+  cpu: CpuProcessor,
+  x: Argument<CpuBuffer>,
+  isTransposed: unknown,
+): Argument<CpuBuffer> {
   if (!isTransposed) return x;
   const buffer = x.derived('transposed', () => transposed(cpu, x));
   const shape = [...x.shape.slice(0, -2), x.shape.at(-1)!, x.shape.at(-2)!];
@@ -127,13 +137,13 @@ const rules = {
   macs,
 
   quantises: problem =>
-    macs(problem) >= MIN_INT8_MACS && problem.inputs['b']!.shape.slice(0, -2).every(n => n === 1),
+    macs(problem) >= MIN_INT8_MACS && problem.inputs.b.shape.slice(0, -2).every(n => n === 1),
 
   cpu(cpu, { inputs, attributes, outputs, int8 }) {
     const { aBatch, bBatch, batch, m, k, n } = dimensions(inputs, attributes);
-    const a = upright(cpu, inputs['a']!, attributes['transposeA']);
-    const b = upright(cpu, inputs['b']!, attributes['transposeB']);
-    const spec = outputs[0]!;
+    const a = upright(cpu, inputs.a, attributes.transposeA);
+    const b = upright(cpu, inputs.b, attributes.transposeB);
+    const spec = outputs[0];
     const run = (activation: Activation) => {
       if (util.sizeFromShape(bBatch) === 1) {
         const patches = patchesOfMatMul(1, util.sizeFromShape(aBatch) * m, k);
@@ -171,10 +181,10 @@ function broadcastIndex(own: readonly number[], batch: readonly number[]): (i: n
     let index = 0;
     let stride = 1;
     for (let axis = batch.length - 1; axis >= 0; axis--) {
-      const at = i % batch[axis]!;
-      i = (i - at) / batch[axis]!;
+      const at = i % batch[axis];
+      i = (i - at) / batch[axis];
       if (padded[axis] !== 1) index += at * stride;
-      stride *= padded[axis]!;
+      stride *= padded[axis];
     }
     return index;
   };

@@ -16,12 +16,12 @@ type Padding = Parameters<typeof backend_util.computePool2DInfo>[4];
 
 function poolInfo({ x }: Named<Spec>, attributes: Attributes): backend_util.Conv2DInfo {
   return backend_util.computePool2DInfo(
-    x!.shape as [number, number, number, number],
-    attributes['filterSize'] as [number, number],
-    attributes['strides'] as [number, number],
+    x.shape as [number, number, number, number],
+    attributes.filterSize as [number, number],
+    attributes.strides as [number, number],
     1,
-    attributes['pad'] as Padding,
-    attributes['dimRoundingMode'] as 'floor' | undefined,
+    attributes.pad as Padding,
+    attributes.dimRoundingMode as 'floor' | undefined,
   );
 }
 
@@ -32,7 +32,7 @@ function pool(name: keyof typeof OPS): Kernel {
     accepts: allFloat,
 
     infer(inputs, attributes) {
-      expectRank('x', inputs['x']!, 4, '[n,h,w,c]');
+      expectRank('x', inputs.x, 4, '[n,h,w,c]');
       return [{ shape: poolInfo(inputs, attributes).outShape, dtype: 'float32' }];
     },
 
@@ -41,10 +41,13 @@ function pool(name: keyof typeof OPS): Kernel {
     cpu(cpu, { inputs, attributes, outputs }) {
       const info = poolInfo(inputs, attributes);
       const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow } = info;
-      const result = cpu.fill(outputs[0]!, y =>
-        cpu.withDense(inputs['x']!.buffer, x => {
+      const result = cpu.fill(outputs[0], y =>
+        cpu.withDense(inputs.x.buffer, x => {
           // tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding.
-          if (info.filterHeight * info.filterWidth === 1 && util.arraysEqual(info.inShape, info.outShape)) {
+          if (
+            info.filterHeight * info.filterWidth === 1 &&
+            util.arraysEqual(info.inShape, info.outShape)
+          ) {
             cpu.heap.f32(y.address(), y.size).set(cpu.heap.f32(x, y.size));
             return;
           }

@@ -23,29 +23,31 @@ function reduction(name: keyof typeof OPS): Kernel {
     name,
     kind: 'channelwise',
     // Over nothing the result is the neutral element: tfjs's own kernel knows which.
-    accepts: inputs => allFloat(inputs) && sizeOf(inputs['x']!) > 0,
+    accepts: inputs => allFloat(inputs) && sizeOf(inputs.x) > 0,
 
     infer({ x }, attributes) {
-      const axes = axesOf(x!, attributes);
-      const [reduced] = backend_util.computeOutAndReduceShapes(x!.shape as number[], axes);
-      const shape = attributes['keepDims'] ? backend_util.expandShapeToKeepDim(reduced, axes) : reduced;
+      const axes = axesOf(x, attributes);
+      const [reduced] = backend_util.computeOutAndReduceShapes(x.shape as number[], axes);
+      const shape = attributes.keepDims
+        ? backend_util.expandShapeToKeepDim(reduced, axes)
+        : reduced;
       return [{ shape, dtype: 'float32' }];
     },
 
     slice({ inputs, attributes }, from, to) {
-      const axis = inputs['x']!.shape.length - 1;
-      if (axesOf(inputs['x']!, attributes).includes(axis)) return undefined;
+      const axis = inputs.x.shape.length - 1;
+      if (axesOf(inputs.x, attributes).includes(axis)) return undefined;
       return { inputs: { x: { axis, from, to } } };
     },
 
     cpu(cpu, call) {
-      const x = call.inputs['x']!;
+      const x = call.inputs.x;
       const axes = axesOf(x, call.attributes);
-      const consecutive = axes.every((axis, i) => axis === axes[0]! + i);
+      const consecutive = axes.every((axis, i) => axis === axes[0] + i);
       if (!consecutive || axes.length === 0) return cpu.tfjs(call);
-      const length = (from: number, to: number) => util.sizeFromShape(x.shape.slice(from, to) as number[]);
-      const [first, last] = [axes[0]!, axes.at(-1)!];
-      const y = cpu.fill(call.outputs[0]!, result =>
+      const length = (from: number, to: number) => util.sizeFromShape(x.shape.slice(from, to));
+      const [first, last] = [axes[0], axes.at(-1)!];
+      const y = cpu.fill(call.outputs[0], result =>
         cpu.withDense(x.buffer, pointer =>
           cpu.heap.kernels.f32Reduce(
             OPS[name],
@@ -64,4 +66,6 @@ function reduction(name: keyof typeof OPS): Kernel {
   };
 }
 
-export const reductions: readonly Kernel[] = (Object.keys(OPS) as (keyof typeof OPS)[]).map(reduction);
+export const reductions: readonly Kernel[] = (Object.keys(OPS) as (keyof typeof OPS)[]).map(
+  reduction,
+);

@@ -18,18 +18,18 @@ function resize(name: keyof typeof OPS): Kernel {
     accepts: allFloat,
 
     infer({ images }, attributes) {
-      expectRank('images', images!, 4, '[n,h,w,c]');
+      expectRank('images', images, 4, '[n,h,w,c]');
       const [oh, ow] = sizeOfResult(attributes);
-      return [{ shape: [images!.shape[0]!, oh, ow, images!.shape[3]!], dtype: 'float32' }];
+      return [{ shape: [images.shape[0], oh, ow, images.shape[3]], dtype: 'float32' }];
     },
 
     slice: (_, from, to) => ({ inputs: { images: { axis: 3, from, to } } }),
 
     cpu(cpu, { inputs, attributes, outputs }) {
-      const [n, h, w, c] = inputs['images']!.shape as [number, number, number, number];
+      const [n, h, w, c] = inputs.images.shape as [number, number, number, number];
       const [oh, ow] = sizeOfResult(attributes);
-      const result = cpu.fill(outputs[0]!, y =>
-        cpu.withDense(inputs['images']!.buffer, x => {
+      const result = cpu.fill(outputs[0], y =>
+        cpu.withDense(inputs.images.buffer, x => {
           for (let i = 0; i < n; i++) {
             cpu.heap.kernels.f32Resize(
               OPS[name],
@@ -39,8 +39,8 @@ function resize(name: keyof typeof OPS): Kernel {
               c,
               oh,
               ow,
-              attributes['alignCorners'] ? 1 : 0,
-              attributes['halfPixelCenters'] ? 1 : 0,
+              attributes.alignCorners ? 1 : 0,
+              attributes.halfPixelCenters ? 1 : 0,
               y.address() + 4 * i * oh * ow * c,
             );
           }

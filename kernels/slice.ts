@@ -19,15 +19,20 @@ interface Grid {
   size: readonly number[];
 }
 
-function copyGrid(cpu: CpuProcessor, x: Argument<CpuBuffer>, y: Spec, { begin, strides, size }: Grid): CpuBuffer {
+function copyGrid(
+  cpu: CpuProcessor,
+  x: Argument<CpuBuffer>,
+  y: Spec,
+  { begin, strides, size }: Grid,
+): CpuBuffer {
   const xStrides = stridesOf(x.shape);
-  const start = begin.reduce((at, first, axis) => at + first * xStrides[axis]!, 0);
+  const start = begin.reduce((at, first, axis) => at + first * xStrides[axis], 0);
   return cpu.fill(y, result =>
     cpu.withDense(x.buffer, pointer =>
       copyStrided(
         cpu,
         pointer + 4 * start,
-        xStrides.map((stride, axis) => stride * strides[axis]!),
+        xStrides.map((stride, axis) => stride * strides[axis]),
         result.address(),
         stridesOf(size),
         size,
@@ -55,15 +60,15 @@ export const slice: Kernel = {
   accepts: allNumeric,
 
   infer({ x }, attributes) {
-    const [begin, size] = sliceParameters(x!, attributes);
-    const { shape } = x!;
-    slice_util.assertParamsValid({ ...x!, shape: shape as number[], dataId: {} }, begin, size);
-    return [{ shape: size, dtype: x!.dtype }];
+    const [begin, size] = sliceParameters(x, attributes);
+    const { shape } = x;
+    slice_util.assertParamsValid({ ...x, shape: shape as number[], dataId: {} }, begin, size);
+    return [{ shape: size, dtype: x.dtype }];
   },
 
   slice({ inputs, attributes }, from, to) {
-    const { shape } = inputs['x']!;
-    const [begin, size] = sliceParameters(inputs['x']!, attributes);
+    const { shape } = inputs.x;
+    const [begin, size] = sliceParameters(inputs.x, attributes);
     const axis = shape.length - 1;
     if (size[axis] !== shape[axis]) return undefined;
     return {
@@ -73,10 +78,10 @@ export const slice: Kernel = {
   },
 
   cpu(cpu, call) {
-    const x = call.inputs['x']!;
+    const x = call.inputs.x;
     if (!isFourBytes(x) || x.shape.length === 0) return cpu.tfjs(call);
     const [begin, size] = sliceParameters(x, call.attributes);
-    return [copyGrid(cpu, x, call.outputs[0]!, { begin, strides: ones(size.length), size })];
+    return [copyGrid(cpu, x, call.outputs[0], { begin, strides: ones(size.length), size })];
   },
 
   gpu: tfjsOnGpu,
@@ -85,14 +90,14 @@ export const slice: Kernel = {
 function stridedInfo({ shape }: Spec, a: Attributes) {
   return slice_util.sliceInfo(
     shape as number[],
-    a['begin'] as number[],
-    a['end'] as number[],
-    a['strides'] as number[],
-    a['beginMask'] as number,
-    a['endMask'] as number,
-    a['ellipsisMask'] as number,
-    a['newAxisMask'] as number,
-    a['shrinkAxisMask'] as number,
+    a.begin as number[],
+    a.end as number[],
+    a.strides as number[],
+    a.beginMask as number,
+    a.endMask as number,
+    a.ellipsisMask as number,
+    a.newAxisMask as number,
+    a.shrinkAxisMask as number,
   );
 }
 
@@ -100,14 +105,14 @@ export const stridedSlice: Kernel = {
   name: 'StridedSlice',
   kind: 'mover',
   accepts: allNumeric,
-  infer: ({ x }, attributes) => [{ shape: stridedInfo(x!, attributes).finalShape, dtype: x!.dtype }],
+  infer: ({ x }, attributes) => [{ shape: stridedInfo(x, attributes).finalShape, dtype: x.dtype }],
 
   cpu(cpu, call) {
-    const x = call.inputs['x']!;
+    const x = call.inputs.x;
     if (!isFourBytes(x)) return cpu.tfjs(call);
     const { begin, end, strides } = stridedInfo(x, call.attributes);
     const size = slice_util.computeOutShape(begin, end, strides);
-    return [copyGrid(cpu, x, call.outputs[0]!, { begin, strides, size })];
+    return [copyGrid(cpu, x, call.outputs[0], { begin, strides, size })];
   },
 
   gpu: tfjsOnGpu,
@@ -116,12 +121,15 @@ export const stridedSlice: Kernel = {
 /** The parts of a split: where each begins on the axis, and its length there. */
 function parts({ x, value }: { x?: Spec; value?: Spec }, attributes: Attributes) {
   const { shape } = (x ?? value)!;
-  const axis = util.parseAxisParam((attributes['axis'] as number | undefined) ?? 0, shape as number[])[0]!;
+  const axis = util.parseAxisParam(
+    (attributes.axis as number | undefined) ?? 0,
+    shape as number[],
+  )[0];
   const lengths = value
-    ? ones(shape[axis]!)
+    ? ones(shape[axis])
     : backend_util.prepareSplitSize(
         { shape } as Parameters<typeof backend_util.prepareSplitSize>[0],
-        attributes['numOrSizeSplits'] as number[] | number,
+        attributes.numOrSizeSplits as number[] | number,
         axis,
       );
   let at = 0;
@@ -129,11 +137,11 @@ function parts({ x, value }: { x?: Spec; value?: Spec }, attributes: Attributes)
 }
 
 function splitOnCpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[] {
-  const x = Object.values(call.inputs)[0]!;
+  const x = Object.values(call.inputs)[0];
   if (!isFourBytes(x)) return cpu.tfjs(call);
   const { axis, parts: all } = parts(call.inputs, call.attributes);
   return all.map(({ at, length }, i) => {
-    const y = call.outputs[i]!;
+    const y = call.outputs[i];
     if (sizeOf(y) === 0) return cpu.make(y);
     return copyGrid(cpu, x, y, {
       begin: x.shape.map((_, a) => (a === axis ? at : 0)),
@@ -150,7 +158,7 @@ export const splitV: Kernel = {
   accepts: allNumeric,
 
   infer(inputs, attributes) {
-    const x = inputs['x']!;
+    const x = inputs.x;
     const { axis, parts: all } = parts(inputs, attributes);
     return all.map(({ length }) => ({
       shape: x.shape.map((n, a) => (a === axis ? length : n)),
@@ -169,7 +177,7 @@ export const unpack: Kernel = {
   accepts: allNumeric,
 
   infer(inputs, attributes) {
-    const { shape, dtype } = inputs['value']!;
+    const { shape, dtype } = inputs.value;
     const { axis, parts: all } = parts(inputs, attributes);
     return all.map(() => ({ shape: shape.filter((_, a) => a !== axis), dtype }));
   },

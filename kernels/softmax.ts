@@ -7,14 +7,14 @@ export const softmax: Kernel = {
   name: 'Softmax',
   kind: 'mover',
   accepts: allFloat,
-  infer: ({ logits }) => [{ shape: logits!.shape, dtype: 'float32' }],
+  infer: ({ logits }) => [{ shape: logits.shape, dtype: 'float32' }],
 
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;
-    const logits = inputs['logits']!;
+    const logits = inputs.logits;
     const c = logits.shape.at(-1) ?? 1;
-    if (attributes['dim'] !== logits.shape.length - 1) return cpu.tfjs(call);
-    const y = cpu.fill(outputs[0]!, result =>
+    if (attributes.dim !== logits.shape.length - 1) return cpu.tfjs(call);
+    const y = cpu.fill(outputs[0], result =>
       cpu.withDense(logits.buffer, x =>
         cpu.heap.kernels.f32Softmax(x, sizeOf(logits) / c, c, result.address()),
       ),

@@ -49,4 +49,6 @@ const ALL: readonly Kernel[] = [
 ];
 
 /** By tfjs's name. */
-export const kernels: ReadonlyMap<string, Kernel> = new Map(ALL.map(kernel => [kernel.name, kernel]));
+export const kernels: ReadonlyMap<string, Kernel> = new Map(
+  ALL.map(kernel => [kernel.name, kernel]),
+);

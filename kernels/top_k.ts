@@ -22,28 +22,33 @@ export const topK: Kernel = {
   accepts: allNumeric,
 
   infer({ x }, { k }) {
-    const last = x!.shape.at(-1);
+    const last = x.shape.at(-1);
     if (last === undefined) throw new ArgumentError('x: expected rank 1 or more, got a scalar');
     if (!(Number(k) >= 0 && Number(k) <= last)) {
       throw new ArgumentError(`k: expected 0 to ${last}, got ${String(k)}`);
     }
-    const shape = [...x!.shape.slice(0, -1), k as number];
+    const shape = [...x.shape.slice(0, -1), k as number];
     return [
-      { shape, dtype: x!.dtype },
+      { shape, dtype: x.dtype },
       { shape, dtype: 'int32' },
     ];
   },
 
   cpu(cpu, call) {
     const { k, sorted } = call.attributes as { k: number; sorted: boolean };
-    const x = call.inputs['x']!.buffer.numbers();
+    const x = call.inputs.x.buffer.numbers();
     if (k > MAX_K || !sorted || hasNaN(x)) return cpu.tfjs(call);
     return select(cpu, call, x, k);
   },
 };
 
-function select(cpu: CpuProcessor, { inputs, outputs }: Call<CpuBuffer>, x: Numbers, k: number): CpuBuffer[] {
-  const columns = inputs['x']!.shape.at(-1)!;
+function select(
+  cpu: CpuProcessor,
+  { inputs, outputs }: Call<CpuBuffer>,
+  x: Numbers,
+  k: number,
+): CpuBuffer[] {
+  const columns = inputs.x.shape.at(-1)!;
   const rows = x.length / columns;
   const values = new (x.constructor as Float32ArrayConstructor)(rows * k);
   const indices = new Int32Array(rows * k);
@@ -54,7 +59,7 @@ function select(cpu: CpuProcessor, { inputs, outputs }: Call<CpuBuffer>, x: Numb
       indices[row * k + i] = index;
     });
   }
-  return [cpu.upload(values, outputs[0]!), cpu.upload(indices, outputs[1]!)];
+  return [cpu.upload(values, outputs[0]), cpu.upload(indices, outputs[1])];
 }
 
 function hasNaN(x: Numbers): boolean {
@@ -67,28 +72,30 @@ function bestOf(x: Numbers, from: number, n: number, k: number): Int32Array {
   const heap = new Int32Array(k);
   /** Whether element a comes after b in the result. */
   const isWorse = (a: number, b: number) => {
-    const [u, v] = [x[from + a]!, x[from + b]!];
+    const [u, v] = [x[from + a], x[from + b]];
     return u < v || (u === v && a > b);
   };
   const sink = (size: number) => {
     let at = 0;
     for (let child = 1; child < size; child = 2 * at + 1) {
-      if (child + 1 < size && isWorse(heap[child + 1]!, heap[child]!)) child++;
-      if (!isWorse(heap[child]!, heap[at]!)) return;
-      const index = heap[at]!;
+      if (child + 1 < size && isWorse(heap[child + 1], heap[child])) child++;
+      if (!isWorse(heap[child], heap[at])) return;
+      const index = heap[at];
       heap[at] = heap[child]!;
       heap[child] = index;
       at = child;
     }
   };
-  const first = Int32Array.from({ length: k }, (_, i) => i).sort((a, b) => (isWorse(a, b) ? -1 : 1));
+  const first = Int32Array.from({ length: k }, (_, i) => i).sort((a, b) =>
+    isWorse(a, b) ? -1 : 1,
+  );
   heap.set(first); // Sorted worst first is a heap.
-  let worst = k > 0 ? x[from + heap[0]!]! : Infinity;
+  let worst = k > 0 ? x[from + heap[0]] : Infinity;
   for (let i = k; i < n; i++) {
-    if (x[from + i]! <= worst) continue;
+    if (x[from + i] <= worst) continue;
     heap[0] = i;
     sink(k);
-    worst = x[from + heap[0]!]!;
+    worst = x[from + heap[0]]!;
   }
   return heap.sort((a, b) => (isWorse(a, b) ? 1 : -1));
 }

@@ -14,21 +14,21 @@ export const transpose: Kernel = {
   kind: 'channelwise',
   accepts: allNumeric,
   infer: ({ x }, attributes) => [
-    { shape: permOf(attributes).map(axis => x!.shape[axis]!), dtype: x!.dtype },
+    { shape: permOf(attributes).map(axis => x.shape[axis]), dtype: x.dtype },
   ],
 
   slice({ inputs, attributes }, from, to) {
-    const axis = inputs['x']!.shape.length - 1;
+    const axis = inputs.x.shape.length - 1;
     if (permOf(attributes).at(-1) !== axis) return undefined;
     return { inputs: { x: { axis, from, to } } };
   },
 
   cpu(cpu, call) {
-    const x = call.inputs['x']!;
-    const y = call.outputs[0]!;
+    const x = call.inputs.x;
+    const y = call.outputs[0];
     if (x.dtype === 'bool') return cpu.tfjs(call);
     const strides = stridesOf(x.shape);
-    const xStrides = permOf(call.attributes).map(axis => strides[axis]!);
+    const xStrides = permOf(call.attributes).map(axis => strides[axis]);
     const result = cpu.fill(y, buffer =>
       cpu.withDense(x.buffer, pointer =>
         copyStrided(cpu, pointer, xStrides, buffer.address(), stridesOf(y.shape), y.shape),

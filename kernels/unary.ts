@@ -28,20 +28,20 @@ function unary(name: string): Kernel {
     name,
     kind: 'channelwise',
     accepts: allFloat,
-    infer: inputs => [{ shape: Object.values(inputs)[0]!.shape, dtype: 'float32' }],
+    infer: inputs => [{ shape: Object.values(inputs)[0].shape, dtype: 'float32' }],
 
     slice({ inputs, outputs }, from, to) {
-      const axis = outputs[0]!.shape.length - 1;
-      return { inputs: { [Object.keys(inputs)[0]!]: { axis, from, to } } };
+      const axis = outputs[0].shape.length - 1;
+      return { inputs: { [Object.keys(inputs)[0]]: { axis, from, to } } };
     },
 
     cpu(cpu, call) {
       if (op === undefined) return cpu.tfjs(call);
       const [x] = Object.values(call.inputs);
       const [p0, p1] = PARAMETERS[name]?.(call.attributes) ?? [0, 0];
-      const y = cpu.fill(call.outputs[0]!, buffer =>
-        cpu.withDense(x!.buffer, pointer =>
-          cpu.heap.kernels.f32Unary(op, pointer, sizeOf(x!), p0, p1, buffer.address()),
+      const y = cpu.fill(call.outputs[0], buffer =>
+        cpu.withDense(x.buffer, pointer =>
+          cpu.heap.kernels.f32Unary(op, pointer, sizeOf(x), p0, p1, buffer.address()),
         ),
       );
       return [y];

@@ -5,7 +5,14 @@
  * There is at most one run at a time. `read` drives it in short turns; `readSync`, or anything else
  * that needs numbers while one is under way, finishes it on the spot.
  */
-import type { BackendTimingInfo, BackendValues, DataToGPUOptions, DataType, GPUData, TensorInfo } from '@tensorflow/tfjs-core';
+import type {
+  BackendTimingInfo,
+  BackendValues,
+  DataToGPUOptions,
+  DataType,
+  GPUData,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
 import { DataStorage, engine, KernelBackend, util } from '@tensorflow/tfjs-core';
 
 import { child, toNumbers } from './delegate/child.js';
@@ -95,7 +102,8 @@ export class MulayerBackend extends KernelBackend {
     try {
       while (value.pending) {
         this.startRun();
-        if (!this.run) throw new DisposedError('tensor: its backend was disposed before it was computed');
+        if (!this.run)
+          throw new DisposedError('tensor: its backend was disposed before it was computed');
         await this.driveRun();
       }
       if (!value.error && this.executor.onlyOnGpu(value)) await this.gpu!.settled();
@@ -198,7 +206,12 @@ export class MulayerBackend extends KernelBackend {
   // Kernels: record, or hand to a child.
 
   /** Records a call of one of our kernels; the results are pending. */
-  record(kernel: Rules, inputs: Named<TensorInfo>, isList: boolean, attributes: Attributes): TensorInfo[] {
+  record(
+    kernel: Rules,
+    inputs: Named<TensorInfo>,
+    isList: boolean,
+    attributes: Attributes,
+  ): TensorInfo[] {
     const uses: Named<Use> = {};
     for (const [name, { dataId, shape, dtype }] of Object.entries(inputs)) {
       uses[name] = { value: this.find(dataId), shape, dtype };
@@ -254,7 +267,8 @@ export class MulayerBackend extends KernelBackend {
 
   private compute(value: Value): void {
     if (value.pending) this.finishAll();
-    if (value.pending) throw new DisposedError('tensor: its backend was disposed before it was computed');
+    if (value.pending)
+      throw new DisposedError('tensor: its backend was disposed before it was computed');
   }
 
   private startRun(): void {
@@ -272,7 +286,7 @@ export class MulayerBackend extends KernelBackend {
     try {
       const { value, done } = this.run.next();
       if (done) this.run = undefined;
-      return done ? undefined : (value as Pause);
+      return done ? undefined : value;
     } catch (error) {
       this.run = undefined;
       throw error;

@@ -26,7 +26,7 @@ function configOf(kernelName: string): KernelConfig {
     kernelName,
     backendName: '',
     kernelFunc: ({ inputs, attrs, backend }) =>
-      call(backend as MulayerBackend, kernelName, rules, inputs, (attrs ?? {}) as Attributes),
+      call(backend as MulayerBackend, kernelName, rules, inputs, attrs ?? {}),
   };
 }
 
@@ -40,13 +40,13 @@ function call(
   const present: Named<TensorInfo> = {};
   for (const [key, info] of Object.entries(inputs)) if (info != null) present[key] = info;
   const shape = aliasShape(name, present, attributes);
-  if (shape) return backend.alias(Object.values(present)[0]!, shape);
+  if (shape) return backend.alias(Object.values(present)[0], shape);
   const accepted = rules && (rules.accepts?.(present, attributes) ?? true);
   if (!accepted || isKnownNow(backend, name, present)) {
     return delegate(backend, name, inputs, attributes);
   }
   const results = backend.record(rules, present, Array.isArray(inputs), attributes);
-  return rules.returnsList ? results : results[0]!;
+  return rules.returnsList ? results : results[0];
 }
 
 /**

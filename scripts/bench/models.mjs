@@ -80,7 +80,9 @@ export async function buildPage(out = OUT) {
 
 function print(net, rows) {
   const wasm = rows.find(({ setting }) => setting === 'wasm');
-  console.log(`\n${net}                 first   median   against wasm   int8 layers   read-backs   MB read`);
+  console.log(
+    `\n${net}                 first   median   against wasm   int8 layers   read-backs   MB read`,
+  );
   for (const row of rows) {
     const ratio = wasm ? (wasm.median / row.median).toFixed(2) : '';
     console.log(

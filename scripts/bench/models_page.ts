@@ -69,11 +69,12 @@ async function run(plan: Plan, report: (row: Row) => void): Promise<Row[]> {
     for (const setting of plan.settings) {
       const [first, , , ...rest] = times.get(setting)!;
       const layers = last.get(setting)?.layers ?? [];
-      const sum = (f: (row: (typeof layers)[number]) => number) => layers.reduce((s, row) => s + f(row), 0);
+      const sum = (f: (row: (typeof layers)[number]) => number) =>
+        layers.reduce((s, row) => s + f(row), 0);
       const row: Row = {
         net: name,
         setting,
-        first: first!,
+        first: first,
         median: median(rest),
         readbacks: sum(({ readbacks }) => readbacks),
         megabytesRead: sum(({ bytesFromGpu }) => bytesFromGpu) / 1e6,
@@ -106,7 +107,13 @@ async function use(setting: string): Promise<string> {
 
 async function inference(net: LoadedNet, name: NetName, size: number): Promise<number> {
   const shape = NETS[name].inputShape(size, size);
-  const input = tf.randomUniform(shape, 0, name === 'inception' ? 1 : 255, 'float32', 7) as tf.Tensor4D;
+  const input = tf.randomUniform(
+    shape,
+    0,
+    name === 'inception' ? 1 : 255,
+    'float32',
+    7,
+  ) as tf.Tensor4D;
   await input.data();
   const start = performance.now();
   const outputs = net.run(input);
@@ -117,7 +124,7 @@ async function inference(net: LoadedNet, name: NetName, size: number): Promise<n
 }
 
 function median(numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
+  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 }
 
 const post = (body: unknown) => fetch('/result', { method: 'POST', body: JSON.stringify(body) });

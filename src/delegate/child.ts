@@ -6,7 +6,12 @@
  * that a second instance would overwrite. `setBackend` may not be called here: it would break an
  * initialisation that is under way.
  */
-import type { DataType, KernelBackend, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type {
+  DataType,
+  KernelBackend,
+  NamedTensorInfoMap,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
 import {
   engine,
   findBackendFactory,
@@ -40,7 +45,8 @@ export function findChild(name: ChildName): KernelBackend | undefined {
 /** @throws UnsupportedError where the platform lacks the child. */
 export function child(name: ChildName): KernelBackend {
   const backend = findChild(name);
-  if (!backend) throw new UnsupportedError(`tfjs backend '${name}': expected it to start, it did not`);
+  if (!backend)
+    throw new UnsupportedError(`tfjs backend '${name}': expected it to start, it did not`);
   return backend;
 }
 
@@ -75,7 +81,7 @@ export function runKernel(
 export function takeNumbers(name: ChildName, result: TensorInfo): Numbers | Uint8Array[] {
   const values = child(name).readSync(result.dataId);
   dropResult(name, result);
-  if (result.dtype === 'string') return values as Uint8Array[];
+  if (result.dtype === 'string') return values;
   return toNumbers(values as Numbers, result.dtype);
 }
 

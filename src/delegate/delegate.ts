@@ -35,7 +35,7 @@ const LEFT_TO_CORE = new Set(['FromPixels']);
 const REWRITES: Record<string, (attributes: Attributes) => Attributes> = {
   // The canvas context may be named by the backend; tfjs-cpu draws on a 2-D one.
   Draw(attributes) {
-    const options = (attributes['options'] ?? {}) as { contextOptions?: { contextType?: string } };
+    const options = (attributes.options ?? {}) as { contextOptions?: { contextType?: string } };
     if (options.contextOptions?.contextType !== 'mulayer') return attributes;
     const contextOptions = { ...options.contextOptions, contextType: '2d' };
     return { ...attributes, options: { ...options, contextOptions } };
@@ -56,7 +56,7 @@ export function delegateConfig(kernelName: string): KernelConfig {
     kernelName,
     backendName: 'mulayer',
     kernelFunc: ({ inputs, attrs, backend }) =>
-      delegate(backend as MulayerBackend, kernelName, inputs, attrs as Attributes | undefined),
+      delegate(backend as MulayerBackend, kernelName, inputs, attrs),
   };
 }
 
@@ -79,7 +79,9 @@ export function delegate(
     const attrs = REWRITES[kernelName]?.(attributes ?? {}) ?? attributes ?? {};
     const results = callKernel(name, kernelName, mapInputs(inputs, lendOne), attrs);
     const takeOver = (result: TensorInfo): TensorInfo => {
-      const same = lent.find(({ ours, theirs }) => theirs.dataId === result.dataId && ours.dtype === result.dtype);
+      const same = lent.find(
+        ({ ours, theirs }) => theirs.dataId === result.dataId && ours.dtype === result.dtype,
+      );
       if (!same) return adopt(backend, name, result);
       dropResult(name, result);
       return backend.alias(same.ours, result.shape);
@@ -93,11 +95,17 @@ export function delegate(
 /** An input may be missing, a tensor, or (in the ragged kernels) a list of tensors. */
 type Input = TensorInfo | TensorInfo[] | null | undefined;
 
-function mapInputs(inputs: NamedTensorInfoMap, lendOne: (info: TensorInfo) => TensorInfo): NamedTensorInfoMap {
+function mapInputs(
+  inputs: NamedTensorInfoMap,
+  lendOne: (info: TensorInfo) => TensorInfo,
+): NamedTensorInfoMap {
   const mapOne = (input: Input): Input =>
     input == null ? input : Array.isArray(input) ? input.map(lendOne) : lendOne(input);
   if (Array.isArray(inputs)) return inputs.map(mapOne) as unknown as NamedTensorInfoMap;
-  const mapped = Object.entries(inputs as Record<string, Input>).map(([key, input]) => [key, mapOne(input)]);
+  const mapped = Object.entries(inputs as Record<string, Input>).map(([key, input]) => [
+    key,
+    mapOne(input),
+  ]);
   return Object.fromEntries(mapped) as NamedTensorInfoMap;
 }
 
@@ -108,7 +116,11 @@ function chooseChild(backend: MulayerBackend, kernelName: string): ChildName {
 }
 
 /** Our tensor as one of the child's; the child must drop it again. */
-function lend(backend: MulayerBackend, name: ChildName, { dataId, shape, dtype }: TensorInfo): TensorInfo {
+function lend(
+  backend: MulayerBackend,
+  name: ChildName,
+  { dataId, shape, dtype }: TensorInfo,
+): TensorInfo {
   const values = backend.readSync(dataId);
   if (dtype !== 'complex64') {
     // Dilation2D's gradients ask their inputs for a rank, as if they were tensors.
@@ -125,12 +137,12 @@ function lend(backend: MulayerBackend, name: ChildName, { dataId, shape, dtype }
   const [complex] = runKernel(name, 'Complex', parts, false, {});
   dropResult(name, parts.real);
   dropResult(name, parts.imag);
-  return complex!;
+  return complex;
 }
 
 /** A child's result as our tensor; the child's own is dropped. */
 function adopt(backend: MulayerBackend, name: ChildName, result: TensorInfo): TensorInfo {
   const { shape, dtype } = result;
   const values = takeNumbers(name, result);
-  return { dataId: backend.write(values, shape, dtype as DataType), shape, dtype };
+  return { dataId: backend.write(values, shape, dtype), shape, dtype };
 }

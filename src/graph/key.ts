@@ -23,7 +23,8 @@ export function keyOf(nodes: readonly Node[]): string {
       part += `${name}:${number(use.value)}[${use.shape.join()}]${use.dtype},`;
     }
     part += ')>';
-    for (const value of node.outputs) part += `${number(value)}[${value.shape.join()}]${value.dtype}`;
+    for (const value of node.outputs)
+      part += `${number(value)}[${value.shape.join()}]${value.dtype}`;
     parts.push(part);
   }
   return parts.join(';');

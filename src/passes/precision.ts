@@ -11,9 +11,9 @@ export function roundTripError(exact: ArrayLike<number>, rounded: ArrayLike<numb
   let error = 0;
   let power = 0;
   for (let i = 0; i < exact.length; i++) {
-    const difference = rounded[i]! - exact[i]!;
+    const difference = rounded[i] - exact[i];
     error += difference * difference;
-    power += exact[i]! * exact[i]!;
+    power += exact[i] * exact[i];
   }
   if (error === 0) return 0;
   return Math.sqrt(error / power);

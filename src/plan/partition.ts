@@ -62,13 +62,14 @@ function place(node: Node, rule: Rule, source: Placement | undefined): Placement
 
 /** A split at the cut of the input where the node goes channel by channel, else at p. */
 function cutAt(node: Node, p: number, source: Placement | undefined): Placement {
-  const channels = node.outputs[0]!.shape.at(-1) ?? 1;
+  const channels = node.outputs[0].shape.at(-1) ?? 1;
   const perInputChannel = channels / (largest(node).shape.at(-1) ?? 1);
   const cut =
     node.kernel.kind === 'channelwise' && source?.where === 'split'
       ? source.cut * perInputChannel
       : roundCut(channels, p, node.kernel.grain?.(node) ?? 1);
-  if (!Number.isInteger(cut) || cut <= 0 || cut >= channels || !node.kernel.slice?.(node, 0, cut)) return CPU;
+  if (!Number.isInteger(cut) || cut <= 0 || cut >= channels || !node.kernel.slice?.(node, 0, cut))
+    return CPU;
   return { where: 'split', cut };
 }
 

@@ -68,7 +68,7 @@ export class Plans {
     this.plans.set(key, plan);
     if (this.plans.size > this.capacity) {
       const [oldest] = this.plans.keys();
-      this.plans.delete(oldest!);
+      this.plans.delete(oldest);
     }
     return plan;
   }

@@ -28,7 +28,11 @@ export interface Call<B> {
 
 export interface Kernel extends Rules {
   /** Whether the CPU lowering has an int8 path for this call. */
-  quantises?(call: { inputs: Named<Spec>; outputs: readonly Spec[]; attributes: Attributes }): boolean;
+  quantises?(call: {
+    inputs: Named<Spec>;
+    outputs: readonly Spec[];
+    attributes: Attributes;
+  }): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
   /** Absent where 16-bit floats would change more than a rounding: such calls stay on the CPU. */
   gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];

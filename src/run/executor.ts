@@ -53,16 +53,16 @@ export class Executor {
     const rule = this.resolve(settings.split, plan, nodes);
     const placements = plan.place(this.circumstances(rule), () =>
       partition(nodes, rule, {
-        gpuCan: (node, i) => !plan.layers[i]!.refused && this.gpuSupports(node),
+        gpuCan: (node, i) => !plan.layers[i].refused && this.gpuSupports(node),
       }),
     );
     const layers: LayerReport[] = [];
     for (const [i, node] of nodes.entries()) {
       if (node.wanted) {
-        const placement = placements[i]!;
+        const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
-        layers.push(this.step(node, placement, plan.layers[i]!, settings, plan.runs === 0));
-        if (plan.layers[i]!.refused && placement.where !== 'cpu') plan.forgetPlacements();
+        layers.push(this.step(node, placement, plan.layers[i], settings, plan.runs === 0));
+        if (plan.layers[i].refused && placement.where !== 'cpu') plan.forgetPlacements();
       }
       for (const value of node.outputs) delete value.producer;
       this.graph.endUses(node);
@@ -152,10 +152,10 @@ export class Executor {
       for (const value of node.outputs) value.error = error as Error;
     }
     const [output] = node.outputs;
-    const channels = output!.shape.at(-1) ?? 1;
+    const channels = output.shape.at(-1) ?? 1;
     return {
       op: node.kernel.name,
-      shape: [...output!.shape],
+      shape: [...output.shape],
       where,
       p: placement.where === 'split' ? placement.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
@@ -182,7 +182,7 @@ export class Executor {
     if (placement.where === 'gpu' || precision === 'float32' || !kernel.quantises?.(node)) {
       return false;
     }
-    const weights = node.inputs[kernel.weights!]!.value.id;
+    const weights = node.inputs[kernel.weights!].value.id;
     layer.constant = layer.weights === weights;
     layer.weights = weights;
     if (precision === 'auto') layer.error ??= this.measureError(node);
@@ -194,7 +194,7 @@ export class Executor {
   private measureError(node: Node): number {
     const kernel = this.kernelOf(node);
     const [exact, rounded] = [false, true].map(
-      int8 => kernel.cpu(this.cpu, this.cpuCall(node, undefined, int8))[0]!,
+      int8 => kernel.cpu(this.cpu, this.cpuCall(node, undefined, int8))[0],
     ) as [CpuBuffer, CpuBuffer];
     const error = roundTripError(exact.numbers(), rounded.numbers());
     exact.free();
@@ -212,7 +212,7 @@ export class Executor {
       node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
     } else {
       const { cut } = placement;
-      const channels = node.outputs[0]!.shape.at(-1)!;
+      const channels = node.outputs[0].shape.at(-1)!;
       const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
       const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
       // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
@@ -221,9 +221,9 @@ export class Executor {
       this.gpu!.flush();
       try {
         const [cpu] = this.cpu.run(kernel, call);
-        node.outputs[0]!.slices = { cut, cpu: cpu!, gpu: gpu! };
+        node.outputs[0].slices = { cut, cpu: cpu, gpu: gpu };
       } catch (error) {
-        gpu!.free();
+        gpu.free();
         throw error;
       }
     }

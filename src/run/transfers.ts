@@ -39,9 +39,7 @@ export class Transfers {
   /** The whole value on the GPU, under the shape of a use. */
   onGpu(value: Value, shape: readonly number[]): GpuBuffer {
     this.dropOtherFormat(value);
-    value.gpu ??= value.slices
-      ? this.joinOnGpu(value)
-      : this.send(value.cpu as CpuBuffer, value);
+    value.gpu ??= value.slices ? this.joinOnGpu(value) : this.send(value.cpu as CpuBuffer, value);
     const buffer = value.gpu as GpuBuffer;
     if (sameShape(shape, value.shape)) return buffer;
     return derive(value, `gpu:${shape.join()}`, () =>
@@ -112,7 +110,8 @@ export class Transfers {
   /** Textures made under another precision are not mixed with new ones: back to the CPU with them. */
   private dropOtherFormat(value: Value): void {
     const { half } = this.theGpu();
-    const isOther = (buffer: Buffer | undefined) => buffer instanceof GpuBuffer && buffer.half !== half;
+    const isOther = (buffer: Buffer | undefined) =>
+      buffer instanceof GpuBuffer && buffer.half !== half;
     const textures = [value.gpu, value.slices?.gpu, ...value.derived.values()];
     if (!textures.some(isOther)) return;
     this.onCpu(value);
@@ -168,7 +167,7 @@ function isLastAxis(value: Value, shape: readonly number[], axis: number): boole
 
 export function sliceSpecs(value: Value): [Spec, Spec] {
   const axis = value.shape.length - 1;
-  const channels = value.shape[axis]!;
+  const channels = value.shape[axis];
   const { cut } = value.slices!;
   const { dtype } = value;
   return [

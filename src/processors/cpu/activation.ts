@@ -53,21 +53,26 @@ export function withActivation<T>(
   use: (activation: Activation) => T,
 ): T {
   const n = shape.at(-1)!;
-  const name = (attributes['activation'] as string | undefined) ?? 'linear';
+  const name = (attributes.activation as string | undefined) ?? 'linear';
   const { bias, preluActivationWeights: prelu } = inputs;
   const byChannel = prelu && isByChannel(prelu.shape, n);
   return cpu.withScratch(8 * n, scratch => {
     const alphaScratch = scratch + 4 * n;
     const base = bias ? perChannel(cpu, bias, n, scratch) : 0;
     if (name === 'leakyrelu') {
-      const alpha = (attributes['leakyreluAlpha'] as number | undefined) ?? LEAKY_ALPHA;
+      const alpha = (attributes.leakyreluAlpha as number | undefined) ?? LEAKY_ALPHA;
       cpu.heap.f32(alphaScratch, n).fill(alpha);
       return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity });
     }
     if (name === 'prelu' && byChannel) {
-      return use({ bias: base, alpha: perChannel(cpu, prelu, n, alphaScratch), lo: -Infinity, hi: Infinity });
+      return use({
+        bias: base,
+        alpha: perChannel(cpu, prelu, n, alphaScratch),
+        lo: -Infinity,
+        hi: Infinity,
+      });
     }
-    const [lo, hi] = CLAMPS[name] ?? CLAMPS['linear']!;
+    const [lo, hi] = CLAMPS[name] ?? CLAMPS.linear;
     const after = AFTER[name];
     return use({
       bias: base,
@@ -91,9 +96,14 @@ export function finish(cpu: CpuProcessor, { after, prelu }: Activation, y: CpuBu
 }
 
 /** A pointer to n numbers, one a channel; a single number is repeated into the scratch. */
-function perChannel(cpu: CpuProcessor, { buffer }: Argument<CpuBuffer>, n: number, scratch: number): number {
+function perChannel(
+  cpu: CpuProcessor,
+  { buffer }: Argument<CpuBuffer>,
+  n: number,
+  scratch: number,
+): number {
   if (buffer.size === n) return buffer.address();
-  cpu.heap.f32(scratch, n).fill(buffer.numbers()[0]!);
+  cpu.heap.f32(scratch, n).fill(buffer.numbers()[0]);
   return scratch;
 }
 

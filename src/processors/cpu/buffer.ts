@@ -28,7 +28,8 @@ export class CpuBuffer implements Buffer {
     /** Elements. */
     readonly size: number,
     private host: Numbers | undefined,
-    private readonly base: { buffer: CpuBuffer; from: number; width: number; pitch: number } | undefined,
+    private readonly base:
+      { buffer: CpuBuffer; from: number; width: number; pitch: number } | undefined,
   ) {}
 
   /** Numbers in JavaScript memory; they go to the heap when a wasm kernel wants them. */
@@ -92,7 +93,7 @@ export class CpuBuffer implements Buffer {
     if (this.isContiguous) return all.subarray(from, from + width);
     const part = new (all.constructor as Float32ArrayConstructor)(this.size);
     for (let row = 0, at = from; row * width < this.size; row++, at += pitch) {
-      part.set(all.subarray(at, at + width) as Float32Array, row * width);
+      part.set(all.subarray(at, at + width), row * width);
     }
     return part;
   }

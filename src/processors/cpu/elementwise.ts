@@ -70,11 +70,14 @@ export function broadcastBinary(
   const walked = groups.slice(0, -2);
   const strides = (operand: 'a' | 'b') => {
     let stride = 1;
-    return [...groups].reverse().map(group => {
-      const own = group[operand] ? stride : 0;
-      if (group[operand]) stride *= group.length;
-      return own;
-    }).reverse();
+    return [...groups]
+      .reverse()
+      .map(group => {
+        const own = group[operand] ? stride : 0;
+        if (group[operand]) stride *= group.length;
+        return own;
+      })
+      .reverse();
   };
   const aStrides = strides('a');
   const bStrides = strides('b');
@@ -88,11 +91,11 @@ export function broadcastBinary(
         let aAt = 0;
         let bAt = 0;
         for (let g = walked.length - 1; g >= 0; g--) {
-          const { length } = walked[g]!;
+          const { length } = walked[g];
           const index = rest % length;
           rest = (rest - index) / length;
-          aAt += index * aStrides[g]!;
-          bAt += index * bStrides[g]!;
+          aAt += index * aStrides[g];
+          bAt += index * bStrides[g];
         }
         const last = groups.length - 1;
         cpu.heap.kernels.f32Binary(
@@ -100,10 +103,10 @@ export function broadcastBinary(
           outer.length,
           inner.length,
           aPointer + 4 * aAt,
-          aStrides[last - 1]!,
+          aStrides[last - 1],
           aStrides[last] as 0 | 1,
           bPointer + 4 * bAt,
-          bStrides[last - 1]!,
+          bStrides[last - 1],
           bStrides[last] as 0 | 1,
           yPointer + 4 * call * block,
         );
@@ -113,7 +116,11 @@ export function broadcastBinary(
 }
 
 /** Axes of length 1 vanish; neighbours that vary for the same operands become one. */
-function collapse(aShape: readonly number[], bShape: readonly number[], yShape: readonly number[]): Group[] {
+function collapse(
+  aShape: readonly number[],
+  bShape: readonly number[],
+  yShape: readonly number[],
+): Group[] {
   const groups: Group[] = [];
   const rank = yShape.length;
   yShape.forEach((length, axis) => {
@@ -142,11 +149,18 @@ export function copyStrided(
     numbers.set(shape);
     numbers.set(xStrides, rank);
     numbers.set(yStrides, 2 * rank);
-    cpu.heap.kernels.copyStrided(xPointer, yPointer, rank, table, table + 4 * rank, table + 8 * rank);
+    cpu.heap.kernels.copyStrided(
+      xPointer,
+      yPointer,
+      rank,
+      table,
+      table + 4 * rank,
+      table + 8 * rank,
+    );
   });
 }
 
 /** Row-major strides of a shape; elements. */
 export function stridesOf(shape: readonly number[]): number[] {
-  return shape.map((_, i) => util.sizeFromShape(shape.slice(i + 1) as number[]));
+  return shape.map((_, i) => util.sizeFromShape(shape.slice(i + 1)));
 }

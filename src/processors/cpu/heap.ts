@@ -49,7 +49,7 @@ export class Heap {
     const { instance } = await WebAssembly.instantiate(bytes, imports);
     const kernels = instance.exports as unknown as WasmKernels;
     const kinds: DotKind[] = ['i16', 'usdot', 'sdot'];
-    return new Heap(kernels, memory, kinds[kernels.relaxedDotKind()]!, relaxed);
+    return new Heap(kernels, memory, kinds[kernels.relaxedDotKind()], relaxed);
   }
 
   /** Bytes of the whole memory, which never shrinks. */

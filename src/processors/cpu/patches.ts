@@ -98,7 +98,8 @@ export function patchesOfMatMul(batch: number, m: number, k: number): Patches {
 }
 
 /** Elements of one image, and of one padded image. */
-export const imageSize = ({ height, width, channels }: Patches): number => height * width * channels;
+export const imageSize = ({ height, width, channels }: Patches): number =>
+  height * width * channels;
 export const paddedSize = ({ paddedHeight, paddedWidth, channels }: Patches): number =>
   paddedHeight * paddedWidth * channels;
 

@@ -41,9 +41,15 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   }
 
   /** A view where the axis is the last one, else a copy. */
-  slice(buffer: CpuBuffer, { shape, dtype }: Spec, axis: number, from: number, to: number): CpuBuffer {
+  slice(
+    buffer: CpuBuffer,
+    { shape, dtype }: Spec,
+    axis: number,
+    from: number,
+    to: number,
+  ): CpuBuffer {
     const inner = util.sizeFromShape(shape.slice(axis + 1));
-    const view = CpuBuffer.view(buffer, shape[axis]! * inner, from * inner, to * inner);
+    const view = CpuBuffer.view(buffer, shape[axis] * inner, from * inner, to * inner);
     return axis === shape.length - 1 || inner * (to - from) === 0
       ? view
       : CpuBuffer.ofNumbers(this.heap, dtype, view.numbers());
@@ -54,7 +60,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     const to = whole.shape.at(-1)!;
     let at = 0;
     parts.forEach((part, i) => {
-      const width = specs[i]!.shape.at(-1)!;
+      const width = specs[i].shape.at(-1)!;
       this.copyColumns(part, width, result, to, at);
       at += width;
     });
@@ -119,7 +125,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
       this.withDense(buffer, pointer => {
         this.heap.kernels.f32MinMax(pointer, buffer.size, out);
         const [min, max] = this.heap.f32(out, 2);
-        return [min!, max!] as const;
+        return [min, max] as const;
       }),
     );
   }
@@ -148,14 +154,22 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     const buffers = results.map((result, i) => {
       // A kernel may hand an input's own numbers through, which may lie on the heap: copy.
       const numbers = takeNumbers('cpu', result) as Numbers;
-      const lent = Object.values(inputs).some(input => input.buffer.numbers().buffer === numbers.buffer);
-      return this.upload(lent ? numbers.slice() : numbers, outputs[i]!);
+      const lent = Object.values(inputs).some(
+        input => input.buffer.numbers().buffer === numbers.buffer,
+      );
+      return this.upload(lent ? numbers.slice() : numbers, outputs[i]);
     });
     for (const info of Object.values(infos)) dropResult('cpu', info);
     return buffers;
   }
 
-  private copyColumns(from: CpuBuffer, width: number, to: CpuBuffer, toPitch: number, at: number): void {
+  private copyColumns(
+    from: CpuBuffer,
+    width: number,
+    to: CpuBuffer,
+    toPitch: number,
+    at: number,
+  ): void {
     const target = to.numbers();
     const source = from.numbers();
     for (let row = 0, i = 0; i < source.length; row++, i += width) {

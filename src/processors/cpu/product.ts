@@ -44,7 +44,11 @@ export function product(cpu: CpuProcessor, p: Product): CpuBuffer {
   });
 }
 
-function floatProduct(cpu: CpuProcessor, { x, patches, w, n, activation }: Product, y: CpuBuffer): void {
+function floatProduct(
+  cpu: CpuProcessor,
+  { x, patches, w, n, activation }: Product,
+  y: CpuBuffer,
+): void {
   const { kernels } = cpu.heap;
   const { height, width, channels, top, left, paddedHeight, paddedWidth } = patches;
   const inPlace = needsNoPadding(patches);
@@ -56,7 +60,18 @@ function floatProduct(cpu: CpuProcessor, { x, patches, w, n, activation }: Produ
         for (let i = 0; i < patches.batch; i++) {
           const from = image + 4 * i * imageSize(patches);
           if (!inPlace) {
-            kernels.f32Pad(from, height, width, channels, top, left, paddedHeight, paddedWidth, 0, padded);
+            kernels.f32Pad(
+              from,
+              height,
+              width,
+              channels,
+              top,
+              left,
+              paddedHeight,
+              paddedWidth,
+              0,
+              padded,
+            );
           }
           kernels.f32Gemm(
             inPlace ? from : padded,
@@ -117,10 +132,15 @@ function int8Product(
   const { kernels } = heap;
   const dot = dotKind(cpu);
   const packed = packWeights(cpu, dot, w, patches, n);
-  if (!packed) return floatProduct(cpu, { x, patches, w, n, activation, int8: false }, y);
+  if (!packed) {
+    floatProduct(cpu, { x, patches, w, n, activation, int8: false }, y);
+    return;
+  }
   // Signed products read x - 128, which is x with its top bit flipped.
   const xor = dot === 'sdot' ? 0x80 : 0;
-  const image = x.derived(`qu8:${patchKey(patches)}:${xor}`, () => quantise(cpu, x, patches, { scale, zero }, xor));
+  const image = x.derived(`qu8:${patchKey(patches)}:${xor}`, () =>
+    quantise(cpu, x, patches, { scale, zero }, xor),
+  );
   const gemm = dot === 'i16' ? kernels.qu8GemmI16 : kernels.qu8Gemm;
   cpu.withScratch(8 * n, scales => {
     const corrections = scales + 4 * n;
@@ -130,8 +150,8 @@ function int8Product(
     const sums = heap.i32(packed.sums, n);
     const offset = zero - xor;
     for (let i = 0; i < n; i++) {
-      out[i] = scale * scaleW[i]!;
-      correction[i] = -offset * sums[i]!;
+      out[i] = scale * scaleW[i];
+      correction[i] = -offset * sums[i];
     }
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
@@ -236,7 +256,11 @@ function packWeights(
   return { weights: block.pointer, scales, sums: scales + 4 * n };
 }
 
-function withOffsets(cpu: CpuProcessor, { segmentOffsets }: Patches, use: (pointer: number) => void): void {
+function withOffsets(
+  cpu: CpuProcessor,
+  { segmentOffsets }: Patches,
+  use: (pointer: number) => void,
+): void {
   cpu.withScratch(4 * segmentOffsets.length, pointer => {
     cpu.heap.i32(pointer, segmentOffsets.length).set(segmentOffsets);
     use(pointer);

@@ -7,7 +7,13 @@
  * sets the flag and restores it: a user's own tensors on tfjs-webgl keep their format. A buffer
  * must be given back in the format it was made in, and is only used in that one.
  */
-import type { DataToGPUOptions, DataType, GPUData, KernelBackend, TensorInfo } from '@tensorflow/tfjs-core';
+import type {
+  DataToGPUOptions,
+  DataType,
+  GPUData,
+  KernelBackend,
+  TensorInfo,
+} from '@tensorflow/tfjs-core';
 import { env, getKernel, util } from '@tensorflow/tfjs-core';
 
 import { dropResult, findChild, runKernel } from '../../delegate/child.js';
@@ -164,7 +170,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = buffer.info;
     return this.within(() => {
       const results = runKernel('webgl', name, infos, isList, attributes);
-      return results.map((result, i) => this.wrap(result.dataId, outputs[i]!));
+      return results.map((result, i) => this.wrap(result.dataId, outputs[i]));
     });
   }
 
@@ -188,7 +194,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   private one(name: string, infos: Named<TensorInfo>, attributes: Attributes, isList = false) {
     return this.within(() => {
       const [result] = runKernel('webgl', name, infos, isList, attributes);
-      return this.wrap(result!.dataId, result!);
+      return this.wrap(result.dataId, result);
     });
   }
 
@@ -201,7 +207,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   /** Runs `use` in one texture format, and without tfjs-webgl handing small work to the CPU. */
   private within<T>(use: () => T, half = this.half): T {
     const flags: Record<string, boolean> = { WEBGL_CPU_FORWARD: false };
-    if (half) flags['WEBGL_RENDER_FLOAT32_ENABLED'] = false;
+    if (half) flags.WEBGL_RENDER_FLOAT32_ENABLED = false;
     const before = Object.keys(flags).map(flag => [flag, env().getBool(flag)] as const);
     for (const [flag, value] of Object.entries(flags)) env().set(flag, value);
     try {

@@ -1,0 +1,207 @@
+/**
+ * The measuring half of `scripts/bench/gemm.mjs`, for a page and for Node: our products of patches
+ * on convolutions against the limit of register-only loops and against tfjs-wasm's conv2d, all in
+ * one process, in turn. Operands are seeded; a time is the median over the rounds.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+import type { Pointer, WasmKernels } from '../../wasm/exports.js';
+import baselineBytes from '../../build/baseline.wasm';
+import benchBytes from '../../build/bench.wasm';
+import relaxedBytes from '../../build/relaxed.wasm';
+import '../../test/models/tfjs_wasm.js';
+import { Random } from '../../test/wasm/random.js';
+
+/** A convolution of one image, stride 1, 'same', as [rows, columns, ci, kernel, co]. */
+export type Shape = [h: number, w: number, ci: number, k: number, co: number];
+
+export interface Plan {
+  shapes: Shape[];
+  rounds: number;
+  /** Milliseconds that one sample should take at least. */
+  sample: number;
+  /** Names of the columns wanted; empty for all. */
+  only: string[];
+}
+
+export interface Result {
+  relaxedDotKind: number | null;
+  /** GMAC/s by name. */
+  limits: Record<string, number>;
+  rows: { shape: Shape; gmacs: Record<string, number> }[];
+}
+
+/** wasm/bench.ts */
+interface Limits {
+  peakDot(iterations: number): number;
+  peakMadd(iterations: number): number;
+  peakDotI16(iterations: number): number;
+}
+
+/** Multiplications of one iteration of a loop of wasm/bench.ts. */
+const LIMITS: readonly [name: string, loop: keyof Limits, macs: number][] = [
+  ['relaxed dot', 'peakDot', 12 * 16],
+  ['i16 dot', 'peakDotI16', 12 * 8],
+  ['relaxed madd', 'peakMadd', 12 * 4],
+];
+
+async function instantiate<Exports>(bytes: Uint8Array): Promise<[Exports, WebAssembly.Memory]> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  const abort = () => {
+    throw new Error('wasm: abort');
+  };
+  const source = bytes as Uint8Array<ArrayBuffer>;
+  const { instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
+  return [instance.exports as Exports, memory];
+}
+
+/** One thing to measure: runs once, synchronously. */
+interface Contestant {
+  name: string;
+  run: () => void;
+  close: () => void;
+}
+
+/** Our kernels of one build on one shape. */
+function ours(
+  build: string,
+  kernels: WasmKernels,
+  memory: WebAssembly.Memory,
+  [h, w, ci, k, co]: Shape,
+): Contestant[] {
+  const random = new Random(1);
+  const blocks: Pointer[] = [];
+  const put = (values: ArrayBufferView): Pointer => {
+    const at = kernels.alloc(values.byteLength);
+    new Uint8Array(memory.buffer, at, values.byteLength).set(
+      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+    );
+    blocks.push(at);
+    return at;
+  };
+  const reserve = (bytes: number) => {
+    const at = kernels.alloc(bytes);
+    blocks.push(at);
+    return at;
+  };
+  const border = (k - 1) / 2;
+  const [hp, wp] = [h + 2 * border, w + 2 * border];
+  const m = h * w;
+  const segmentLength = k * ci;
+  const offsets = put(Int32Array.from({ length: k }, (_, y) => y * wp * ci));
+  const patches = [m, w, ci, wp * ci, k, segmentLength, offsets] as const;
+  const weights = put(random.floats(k * segmentLength * co));
+  const bias = put(random.floats(co));
+  const scale = reserve(co * 4);
+  const correction = reserve(co * 4);
+  const x32 = put(random.floats(hp * wp * ci));
+  const x8 = put(random.bytes(hp * wp * ci));
+  const y = reserve(m * co * 4);
+  const pack = (bytes: WasmKernels['qs8PackedBytes'], pack: WasmKernels['qs8Pack']) => {
+    const packed = reserve(bytes(k, segmentLength, co));
+    pack(weights, k, segmentLength, co, co, packed, scale, correction);
+    return packed;
+  };
+  const packed = pack(kernels.qs8PackedBytes, kernels.qs8Pack);
+  const packedI16 = pack(kernels.qs8PackedBytesI16, kernels.qs8PackI16);
+  const tail = [co, correction, scale, bias, 0, 0, Infinity, y, co] as const;
+  let open = 0;
+  const contestant = (name: string, run: () => void): Contestant => {
+    ++open;
+    const close = () => {
+      if (--open === 0) blocks.forEach(kernels.free);
+    };
+    return { name: `${name} ${build}`, run, close };
+  };
+  const all = [
+    contestant('f32', () =>
+      kernels.f32Gemm(x32, ...patches, weights, co, co, bias, 0, 0, Infinity, y, co),
+    ),
+    contestant('i16', () => kernels.qu8GemmI16(x8, ...patches, packedI16, ...tail)),
+  ];
+  if (build === 'relaxed') {
+    all.push(contestant('dot', () => kernels.qu8Gemm(x8, ...patches, packed, ...tail)));
+  }
+  return all;
+}
+
+/** tfjs-wasm's convolution, with bias and ReLU fused as ours have them. */
+function theirs([h, w, ci, k, co]: Shape): Contestant {
+  const random = new Random(1);
+  const x = tf.tensor4d(random.floats(h * w * ci), [1, h, w, ci]);
+  const filter = tf.tensor4d(random.floats(k * k * ci * co), [k, k, ci, co]);
+  const bias = tf.tensor1d(random.floats(co));
+  const options = { x, filter, bias, strides: 1, pad: 'same', activation: 'relu' } as const;
+  return {
+    name: 'tfjs-wasm',
+    run: () => tf.dispose(tf.fused.conv2d(options)),
+    close: () => tf.dispose([x, filter, bias]),
+  };
+}
+
+export async function run(plan: Plan): Promise<Result> {
+  const builds: [string, WasmKernels, WebAssembly.Memory][] = [];
+  builds.push(['baseline', ...(await instantiate<WasmKernels>(baselineBytes))]);
+  const relaxed = WebAssembly.validate(relaxedBytes as Uint8Array<ArrayBuffer>);
+  const limits: Record<string, number> = {};
+  let relaxedDotKind: number | null = null;
+  if (relaxed) {
+    builds.push(['relaxed', ...(await instantiate<WasmKernels>(relaxedBytes))]);
+    relaxedDotKind = builds[1][1].relaxedDotKind();
+    const [loops] = await instantiate<Limits>(benchBytes);
+    for (const [name, loop, macs] of LIMITS) {
+      const iterations = 1e6;
+      const run = () => void loops[loop](iterations);
+      const [ms] = measure([{ name, run, close: () => undefined }], plan.rounds, plan.sample);
+      limits[name] = (iterations * macs) / ms / 1e6;
+    }
+  }
+  // tfjs-wasm finds its files by fetch, which Node's fetch does not do for blobs of its own.
+  const page = typeof document !== 'undefined';
+  if (page) await tf.setBackend('wasm');
+  const wanted = (name: string) => plan.only.length === 0 || plan.only.includes(name);
+  const rows: Result['rows'] = [];
+  for (const shape of plan.shapes) {
+    const [h, w, ci, k, co] = shape;
+    const contestants = builds.flatMap(([name, kernels, memory]) =>
+      ours(name, kernels, memory, shape),
+    );
+    if (page) contestants.push(theirs(shape));
+    const running = contestants.filter(({ name }) => wanted(name));
+    const times = measure(running, plan.rounds, plan.sample);
+    contestants.forEach(({ close }) => close());
+    const macs = h * w * ci * k * k * co;
+    const gmacs = Object.fromEntries(running.map(({ name }, i) => [name, macs / times[i] / 1e6]));
+    rows.push({ shape, gmacs });
+    await new Promise(resolve => setTimeout(resolve));
+  }
+  return { relaxedDotKind, limits, rows };
+}
+
+/** Milliseconds of one run of each: median over rounds, in which all take their turn. */
+function measure(contestants: Contestant[], rounds: number, sample: number): number[] {
+  const repeats = contestants.map(({ run }) => {
+    // Until the engine's optimising compiler is done with it, and to know how long it takes.
+    const end = performance.now() + 3 * sample;
+    let runs = 0;
+    let start = performance.now();
+    for (let now = start; now < end || runs < 3; ++runs) {
+      run();
+      const then = now;
+      now = performance.now();
+      if (runs === 0) start = then;
+    }
+    return Math.max(1, Math.ceil((sample * runs) / (performance.now() - start)));
+  });
+  const times = contestants.map(() => [] as number[]);
+  for (let round = 0; round < rounds; ++round) {
+    contestants.forEach(({ run }, i) => {
+      const start = performance.now();
+      for (let r = 0; r < repeats[i]; ++r) run();
+      times[i].push((performance.now() - start) / repeats[i]);
+    });
+  }
+  return times.map(all => all.sort((a, b) => a - b)[all.length >> 1]);
+}
+
+(globalThis as { benchGemm?: unknown }).benchGemm = { run };
