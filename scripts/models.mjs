@@ -1,8 +1,8 @@
 /**
  * Real models and pictures, fetched into `.models/` when something needs them; never committed.
  *
- *     node scripts/models.mjs            everything the specs and the demo need
- *     node scripts/models.mjs centernet faces …
+ *     node scripts/models.mjs                what the specs and the demo need
+ *     node scripts/models.mjs stamps faces   these items of the list below
  *
  * npm packages come through `npm pack` (so through whatever registry and cache the user's npm has),
  * without their dependencies, and are checked against the sha512 below before a byte is unpacked.
@@ -350,7 +350,7 @@ async function works(command) {
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
   await command(async () => {
     const names = process.argv.slice(2);
-    const there = await ensureModels(names.length ? names : Object.keys(ITEMS));
+    const there = await ensureModels(names.length ? names : TEST);
     console.log(`models: ${there.join(', ')} in ${MODELS_DIR}`);
   });
 }

@@ -59,7 +59,7 @@ describe('the shipped package', () => {
         '@tensorflow/tfjs-core': asModule(text),
         '@tensorflow/tfjs-backend-cpu': asModule(''),
         '@tensorflow/tfjs-backend-webgl': asModule(''),
-        'tfjs-backend-mulayer': new URL('/dist/index.js', location.origin).href,
+        'tfjs-backend-mulayer': new URL('/dist/index.js', document.baseURI).href,
       } });
       document.head.append(map);
       const user = document.createElement('script');
@@ -70,13 +70,13 @@ describe('the shipped package', () => {
         ${USE}\`;
       document.head.append(user);
     </script>`);
-    expect(answer).toEqual(expected);
+    expect(answer).withContext(answer.error ?? '').toEqual(expected);
   }, 60_000);
 
   it('works as a script tag', async () => {
     const answer = await answerOf(`
       <script src="/dist/tfjs-backend-mulayer.min.js"></script>
       <script type="module">${USE}</script>`);
-    expect(answer).toEqual(expected);
+    expect(answer).withContext(answer.error ?? '').toEqual(expected);
   }, 60_000);
 });
