@@ -112,6 +112,8 @@ export default config => {
     singleRun: true,
     autoWatch: false,
     captureTimeout: 120_000,
+    // A page that compiles shaders or blocks on a model answers no pings; it has not gone away.
+    pingTimeout: 300_000,
     browserNoActivityTimeout: 300_000,
     browserDisconnectTimeout: 30_000,
   });
