@@ -63,7 +63,7 @@ function select(
 }
 
 function hasNaN(x: Numbers): boolean {
-  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i])) return true;
+  for (const value of x) if (Number.isNaN(value)) return true;
   return false;
 }
 

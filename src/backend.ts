@@ -194,7 +194,7 @@ export class MulayerBackend extends KernelBackend {
     const numbers = webgl.readSync(tensor.dataId);
     tensor.dispose();
     const dataId = this.write(numbers, shape, dtype);
-    return engine().makeTensorFromDataId(dataId, shape, dtype, this);
+    return engine().makeTensorFromTensorInfo({ dataId, shape, dtype }, this);
   }
 
   override dispose(): void {
@@ -355,7 +355,7 @@ export class MulayerBackend extends KernelBackend {
     }
     if (!['float32', 'int32', 'bool'].includes(dtype)) {
       throw new ArgumentError(
-        `dtype: expected float32, int32, bool, complex64 or string, got ${String(dtype)}`,
+        `dtype: expected float32, int32, bool, complex64 or string, got ${dtype as string}`,
       );
     }
     const size = util.sizeFromShape(shape);

@@ -26,7 +26,7 @@ export interface Settings {
 interface Flag {
   initial: string | number;
   wanted: string;
-  valid(value: unknown): boolean;
+  valid: (value: unknown) => boolean;
 }
 
 const oneOf = (...names: string[]) => ({
@@ -52,7 +52,7 @@ const FLAGS: Record<string, Flag> = {
     valid: value => isNumber(value) && value >= 0,
   },
   /** Which integer product the CPU uses; what the machine lacks falls back to `i16`. For tests. */
-  MULAYER_DOT: { initial: 'auto', ...oneOf('auto', 'usdot', 'sdot', 'i16') },
+  MULAYER_DOT: { initial: 'auto', ...oneOf('auto', 'usdot', 'sdot', 'usdot7', 'i16') },
   /** CPU threads; 0 lets the backend choose. */
   MULAYER_THREADS: {
     initial: 0,

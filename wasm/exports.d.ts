@@ -19,9 +19,10 @@ export interface WasmKernels {
   setScratch(block: Pointer): void;
   /**
    * How relaxed_dot reads its second operand here: 1 unsigned, 2 signed (store x ^ 0x80), both with
-   * exact sums; 0 neither (use the ...I16 functions).
+   * exact sums; 3 unsigned, exact while weights are within ±64 (`largest`); 0 none of these (use the
+   * ...I16 functions).
    */
-  relaxedDotKind(): 0 | 1 | 2;
+  relaxedDotKind(): 0 | 1 | 2 | 3;
 
   /** y [m,n] = act(patches(x) [m,K] * w [K,n] + bias [n]), K = segments * segmentLength. */
   f32Gemm(
@@ -46,7 +47,9 @@ export interface WasmKernels {
 
   /** Bytes of `packed` for qs8Pack. */
   qs8PackedBytes(segments: number, segmentLength: number, n: number): number;
-  /** w [K,ldw] -> signed bytes for qu8Gemm, scale f32 [n], sum i32 [n] of the bytes. */
+  /**
+   * w [K,ldw] -> signed bytes within ±`largest` for qu8Gemm, scale f32 [n], sum i32 [n] of the bytes.
+   */
   qs8Pack(
     w: Pointer,
     segments: number,
@@ -56,6 +59,7 @@ export interface WasmKernels {
     packed: Pointer,
     scale: Pointer,
     sum: Pointer,
+    largest: number,
   ): void;
   /** y [m,n] = act(f32(patches(x) * w + correction [n]) * scale [n] + bias [n]). */
   qu8Gemm(

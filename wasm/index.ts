@@ -49,11 +49,12 @@ export function qs8Pack(
   packed: usize,
   scale: usize,
   sum: usize,
+  largest: i32,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    qs8PackX8c4(w, segments, segmentLength, n, ldw, packed, scale, sum);
+    qs8PackX8c4(w, segments, segmentLength, n, ldw, packed, scale, sum, largest);
   } else {
-    qs8PackX4c8(w, segments, segmentLength, n, ldw, packed, scale, sum);
+    qs8PackX4c8(w, segments, segmentLength, n, ldw, packed, scale, sum, largest);
   }
 }
 

@@ -107,13 +107,8 @@ async function use(setting: string): Promise<string> {
 
 async function inference(net: LoadedNet, name: NetName, size: number): Promise<number> {
   const shape = NETS[name].inputShape(size, size);
-  const input = tf.randomUniform(
-    shape,
-    0,
-    name === 'inception' ? 1 : 255,
-    'float32',
-    7,
-  ) as tf.Tensor4D;
+  const most = name === 'inception' ? 1 : 255;
+  const input = tf.randomUniform<tf.Rank.R4>(shape, 0, most, 'float32', 7);
   await input.data();
   const start = performance.now();
   const outputs = net.run(input);
@@ -137,7 +132,7 @@ if (given) {
     void post({ rows });
   }).then(
     () => post({ rows, done: true }),
-    (error: Error) => post({ rows, fatal: error.stack ?? String(error) }),
+    (error: unknown) => post({ rows, fatal: String(error) }),
   );
 }
 

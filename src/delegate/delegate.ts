@@ -6,7 +6,7 @@
  *
  * A child's result may be one of the inputs (Identity, Reshape): it is mapped back to our data id.
  */
-import type { DataType, KernelConfig, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
+import type { KernelConfig, NamedTensorInfoMap, TensorInfo } from '@tensorflow/tfjs-core';
 import { backend_util, getKernel, getKernelsForBackend } from '@tensorflow/tfjs-core';
 
 import type { MulayerBackend } from '../backend.js';

@@ -42,3 +42,11 @@ export interface Kernel extends Rules {
 export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
   return gpu.tfjs(call);
 }
+
+/** The slope of tf.leakyRelu, for a fused one that names none. tfjs-webgl would make it NaN. */
+export const LEAKY_ALPHA = 0.2;
+
+/** The same for kernels with an activation. */
+export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
+  return gpu.tfjs({ ...call, attributes: { leakyreluAlpha: LEAKY_ALPHA, ...call.attributes } });
+}

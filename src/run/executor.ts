@@ -132,7 +132,7 @@ export class Executor {
     observing: boolean,
   ): LayerReport {
     const { transfers } = this;
-    const before = { ...transfers };
+    const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
     const start = performance.now();
     let int8 = false;
     let where = placement.where;
@@ -160,9 +160,9 @@ export class Executor {
       p: placement.where === 'split' ? placement.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       ms: performance.now() - start,
-      bytesToGpu: transfers.bytesToGpu - before.bytesToGpu,
-      bytesFromGpu: transfers.bytesFromGpu - before.bytesFromGpu,
-      readbacks: transfers.readbacks - before.readbacks,
+      bytesToGpu: transfers.bytesToGpu - bytesToGpu,
+      bytesFromGpu: transfers.bytesFromGpu - bytesFromGpu,
+      readbacks: transfers.readbacks - readbacks,
       ...(layer.error === undefined ? {} : { int8Error: layer.error }),
     };
   }

@@ -92,9 +92,9 @@ export class Transfers {
     const { slices } = value;
     const part = { shape: cutShape(shape, range), dtype: value.dtype };
     const name = `gpu:${shape.join()}:${axis}:${from}:${to}`;
-    if (slices && from === slices.cut && to === shape[axis] && isLastAxis(value, shape, axis)) {
+    if (from === slices?.cut && to === shape[axis] && isLastAxis(value, shape, axis)) {
       const slice = slices.gpu as GpuBuffer;
-      if (shape.length === value.shape.length) return slice;
+      if (sameShape(shape, value.shape)) return slice;
       return derive(value, name, () => this.theGpu().reshape(slice, part));
     }
     return derive(value, name, () => {

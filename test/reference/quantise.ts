@@ -15,15 +15,21 @@ export function roundHalfEven(v: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** w [rows,ldw] -> q [rows,n] in -127..127, scale [n] = max|w|/127 (1 for zero), sum [n] of q. */
-export function quantiseWeights(w: ArrayLike<number>, rows: number, n: number, ldw: number) {
+/** w [rows,ldw] -> q [rows,n] in ±largest, scale [n] = max|w|/largest (1 for zero), sum [n] of q. */
+export function quantiseWeights(
+  w: ArrayLike<number>,
+  rows: number,
+  n: number,
+  ldw: number,
+  largest = 127,
+) {
   const q = new Int8Array(rows * n);
   const scale = new Float32Array(n);
   const sum = new Int32Array(n);
   for (let j = 0; j < n; ++j) {
     let greatest = 0;
     for (let k = 0; k < rows; ++k) greatest = Math.max(greatest, Math.abs(w[k * ldw + j]!));
-    scale[j] = greatest / 127;
+    scale[j] = greatest / largest;
     if (scale[j] === 0) scale[j] = 1;
     for (let k = 0; k < rows; ++k) {
       const v = roundHalfEven(Math.fround(w[k * ldw + j]! / scale[j]!));

@@ -17,6 +17,8 @@ interface Path {
   xor: number;
   /** Greatest activation. */
   greatest: number;
+  /** Greatest weight; 127 when absent. */
+  largest?: number;
 }
 
 const PATHS: readonly Path[] = [
@@ -25,6 +27,15 @@ const PATHS: readonly Path[] = [
   { name: 'default', build: 'baseline', kind: null, i16: false, xor: 0, greatest: 255 },
   { name: 'unsigned dot', build: 'relaxed', kind: 1, i16: false, xor: 0, greatest: 255 },
   { name: 'signed dot', build: 'relaxed', kind: 2, i16: false, xor: 0x80, greatest: 255 },
+  {
+    name: 'saturating dot, weights within 64',
+    build: 'relaxed',
+    kind: 3,
+    i16: false,
+    xor: 0,
+    greatest: 255,
+    largest: 64,
+  },
   // With 7 bits the specification leaves the dot no choice: the kernel can be run on any engine.
   { name: '7-bit dot', build: 'relaxed', kind: null, i16: false, xor: 0, greatest: 127 },
 ];
@@ -59,7 +70,8 @@ interface Operands {
 function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands) {
   const segments = p.segmentOffsets.length;
   const K = segments * p.segmentLength;
-  const wanted = quantiseWeights(o.w, K, p.n, o.ldw);
+  const largest = path.largest ?? 127;
+  const wanted = quantiseWeights(o.w, K, p.n, o.ldw, largest);
 
   const pack = path.i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
   const packedBytes = path.i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
@@ -67,7 +79,7 @@ function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, 
   const packed = arena.reserve(packedBytes(segments, p.segmentLength, p.n));
   const scale = arena.reserve(p.n * 4);
   const sum = arena.reserve(p.n * 4);
-  pack(arena.put(o.w), segments, p.segmentLength, p.n, o.ldw, packed, scale, sum);
+  pack(arena.put(o.w), segments, p.segmentLength, p.n, o.ldw, packed, scale, sum, largest);
   expectFloats(arena.f32(scale, p.n), wanted.scale, `${p.name} scale`);
   expectFloats(arena.i32(sum, p.n), wanted.sum, `${p.name} sum`);
 
@@ -131,8 +143,8 @@ describe('relaxedDotKind', () => {
   itOn('baseline', 'is 0 without relaxed SIMD', kernels => {
     expect(kernels.relaxedDotKind()).toBe(0);
   });
-  itOn('relaxed', 'is 0, 1 or 2', kernels => {
-    expect([0, 1, 2]).toContain(kernels.relaxedDotKind());
+  itOn('relaxed', 'is 0, 1, 2 or 3', kernels => {
+    expect([0, 1, 2, 3]).toContain(kernels.relaxedDotKind());
   });
 });
 
@@ -212,7 +224,7 @@ describe('qu8Gemm', () => {
         w[9 + j] = special;
         const scale = arena.reserve(36);
         const packed = arena.reserve(kernels.qs8PackedBytes(1, 3, 9));
-        kernels.qs8Pack(arena.put(w), 1, 3, 9, 9, packed, scale, arena.reserve(36));
+        kernels.qs8Pack(arena.put(w), 1, 3, 9, 9, packed, scale, arena.reserve(36), 127);
         const finite = Array.from(arena.f32(scale, 9), Number.isFinite);
         expect(finite).toEqual(Array.from({ length: 9 }, (_, i) => i !== j));
       }

@@ -32,11 +32,13 @@ export function qs8PackX4c8(
   packed: usize,
   scale: usize,
   sum: usize,
+  largest: i32,
 ): void {
   assert(segments > 0);
   assert(segmentLength > 0);
   assert(n >= 0 && n <= ldw);
-  columnScales(w, segments * segmentLength, n, ldw, scale);
+  assert(largest > 0 && largest <= 127);
+  columnScales(w, segments * segmentLength, n, ldw, scale, largest);
   const rowBytes = (<usize>ldw) << 2;
   for (let j = 0; j < n; j += COLUMNS) {
     const columns = min(COLUMNS, n - j);

@@ -2,7 +2,7 @@
  * Weights w [segments * segmentLength, ldw] float, columns 0..n-1, to signed bytes with one scale a
  * column, packed for qu8-gemm/4x8c4-relaxed:
  *
- *     scale[j] = max |w[., j]| / 127              1 where the column is all zero
+ *     scale[j] = max |w[., j]| / largest          1 where the column is all zero
  *     q[k, j]  = clamp(round(w[k, j] / scale[j]), -127, 127)     halves to even
  *     sum[j]   = sum of q[., j]
  *
@@ -16,6 +16,8 @@
  * Each segment is padded to a multiple of 4 rows and n to a multiple of 8 columns with zeros, so
  * whatever activations lie behind a segment count for nothing.
  *
+ * `largest` is 127, or 64 where the sum of two products must fit 16 bits: 2 * 255 * 64 = 32,640.
+ *
  * A column with a NaN or an infinity gets a scale that is not finite; the caller should keep such a
  * layer in float. May read 28 bytes beyond w.
  */
@@ -25,8 +27,15 @@ const COLUMNS: i32 = 8;
 const DEPTH: i32 = 4;
 const GROUP_BYTES: usize = 32;
 
-/** max |w| of each column, divided by 127; 1 for zero. Rows outside, so that w is read in order. */
-export function columnScales(w: usize, rows: i32, n: i32, ldw: i32, scale: usize): void {
+/** max |w| of each column, divided by `largest`; 1 for zero. Rows outside, so that w is read in order. */
+export function columnScales(
+  w: usize,
+  rows: i32,
+  n: i32,
+  ldw: i32,
+  scale: usize,
+  largest: i32,
+): void {
   const rowBytes = (<usize>ldw) << 2;
   for (let j = 0; j < n; j += 4) storeLanes(scale + ((<usize>j) << 2), f32x4.splat(0), n - j);
   for (let k = 0; k < rows; ++k) {
@@ -43,7 +52,7 @@ export function columnScales(w: usize, rows: i32, n: i32, ldw: i32, scale: usize
     w += rowBytes;
   }
   for (let j: usize = 0, end = (<usize>n) << 2; j < end; j += 4) {
-    const value = load<f32>(scale + j) / 127;
+    const value = load<f32>(scale + j) / <f32>largest;
     store<f32>(scale + j, value == 0 ? 1 : value);
   }
 }
@@ -87,11 +96,13 @@ export function qs8PackX8c4(
   packed: usize,
   scale: usize,
   sum: usize,
+  largest: i32,
 ): void {
   assert(segments > 0);
   assert(segmentLength > 0);
   assert(n >= 0 && n <= ldw);
-  columnScales(w, segments * segmentLength, n, ldw, scale);
+  assert(largest > 0 && largest <= 127);
+  columnScales(w, segments * segmentLength, n, ldw, scale, largest);
   const rowBytes = (<usize>ldw) << 2;
   const byte = i32x4.splat(0xff);
   for (let j = 0; j < n; j += COLUMNS) {

@@ -11,19 +11,25 @@
  *       -128        255         -130560              512           -65536
  *       -128        128          -65536            65536           -65536 or 65534
  *        127        128           65024           -65024            65024 or -65024
+ *         64        255           65280             -256            65280
+ *        -64        255          -65280              256           -65280
+ *
+ * A pair of weights within ±64 cannot saturate: 2 * 255 * 64 = 32,640 < 32,768.
  *
  * Source: WebAssembly relaxed-simd proposal, "Relaxed integer dot product".
  */
 
-/** The engine's dot does neither exactly: use the i16 kernels. */
+/** None of the below: use the i16 kernels. */
 const NEITHER: i32 = 0;
 /** Second operand unsigned, exact sums: u8 activations as they are. */
 const UNSIGNED: i32 = 1;
 /** Second operand signed, exact sums: activations stored as x ^ 0x80. */
 const SIGNED: i32 = 2;
+/** Second operand unsigned, sums of pairs saturate at 16 bits: exact for weights within ±64. */
+const SATURATING: i32 = 3;
 
 // In memory, so that neither Binaryen nor the engine folds the products.
-const OPERANDS = memory.data<u8>([127, 255, 128, 255, 128, 128, 127, 128]);
+const OPERANDS = memory.data<u8>([127, 255, 128, 255, 128, 128, 127, 128, 64, 255, 192, 255]);
 
 
 @inline
@@ -35,7 +41,7 @@ function dot(pair: usize): i32 {
   return i32x4.extract_lane(sums, 3) + 1;
 }
 
-/** @returns NEITHER, UNSIGNED or SIGNED; NEITHER in the build without relaxed SIMD. */
+/** @returns UNSIGNED, SIGNED, SATURATING, or NEITHER; NEITHER in the build without relaxed SIMD. */
 export function relaxedDotKind(): i32 {
   if (ASC_FEATURE_RELAXED_SIMD) {
     const first = dot(0);
@@ -43,6 +49,7 @@ export function relaxedDotKind(): i32 {
     const third = dot(2);
     const fourth = dot(3);
     if (first == 129540 && second == -130560 && third == -65536 && fourth == 65024) return UNSIGNED;
+    if (dot(4) == 65280 && dot(5) == -65280) return SATURATING;
     if (first == -508 && second == 512 && third == 65536 && fourth == -65024) return SIGNED;
   }
   return NEITHER;

@@ -8,13 +8,11 @@
  */
 import { util } from '@tensorflow/tfjs-core';
 
-import type { Attributes, Named } from '../../graph/kernel.js';
+import type { Attributes, Named, Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
+import { LEAKY_ALPHA } from '../kernel.js';
 import type { CpuBuffer, CpuProcessor } from './processor.js';
 import { binaryOps, broadcastBinary, unaryOps } from './elementwise.js';
-
-/** tfjs's slope of a fused leaky ReLU that names none. */
-const LEAKY_ALPHA = 0.2;
 
 export interface Activation {
   /** Pointers to f32 [n]; 0: absent. */
@@ -41,8 +39,17 @@ const AFTER: Record<string, keyof typeof unaryOps> = {
   softplus: 'Softplus',
 };
 
-/** The activations a fused kernel of ours can take; tfjs's own kernel gets the others. */
-export const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'leakyrelu'];
+/** The activations a fused kernel of ours can take. */
+const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'leakyrelu'];
+
+/**
+ * Whether a product with n output channels can end in these bias and activation. tfjs's own kernel
+ * gets the others: biases that are not one number a channel, say.
+ */
+export function takesEpilogue({ bias }: Named<Spec>, { activation }: Attributes, n: number): boolean {
+  const isKnown = activation === undefined || ACTIVATIONS.includes(activation as string);
+  return isKnown && (!bias || isByChannel(bias.shape, n));
+}
 
 /** Lends the activation of a fused call with n output channels, whose result has this shape. */
 export function withActivation<T>(

@@ -128,7 +128,7 @@ function collapse(
     const varies = (shape: readonly number[]) => (shape[axis - rank + shape.length] ?? 1) !== 1;
     const group = { length, a: varies(aShape), b: varies(bShape) };
     const last = groups.at(-1);
-    if (last && last.a === group.a && last.b === group.b) last.length *= length;
+    if (last?.a === group.a && last.b === group.b) last.length *= length;
     else groups.push(group);
   });
   return groups;

@@ -17,8 +17,12 @@ const SLACK_BYTES = 64;
 const PAGE_BYTES = 65536;
 const MAXIMUM_PAGES = 65536;
 
-/** Which int8 product a machine can use; see `relaxedDotKind` in `wasm/README.md`. */
-export type DotKind = 'usdot' | 'sdot' | 'i16';
+/**
+ * Which int8 product a machine can use, see `wasm/relaxed-dot-kind/probe.ts`: the relaxed dot on
+ * unsigned activations, on signed ones, on unsigned ones with weights of 7 bits (x86 without
+ * AVX-VNNI), or the exact 16-bit product that is everywhere.
+ */
+export type DotKind = 'usdot' | 'sdot' | 'usdot7' | 'i16';
 
 export class Heap {
   private constructor(
@@ -48,7 +52,7 @@ export class Heap {
     const bytes = (relaxed ? relaxedBytes : baselineBytes) as BufferSource;
     const { instance } = await WebAssembly.instantiate(bytes, imports);
     const kernels = instance.exports as unknown as WasmKernels;
-    const kinds: DotKind[] = ['i16', 'usdot', 'sdot'];
+    const kinds: DotKind[] = ['i16', 'usdot', 'sdot', 'usdot7'];
     return new Heap(kernels, memory, kinds[kernels.relaxedDotKind()], relaxed);
   }
 

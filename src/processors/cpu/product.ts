@@ -119,7 +119,9 @@ function quantisationOf([min, max]: readonly [number, number]): Quantisation | u
 /** Which integer product runs; tests force one with MULAYER_DOT. */
 export function dotKind(cpu: CpuProcessor): DotKind {
   const forced = env().get('MULAYER_DOT') as DotKind | 'auto';
-  return forced === 'auto' || forced === cpu.heap.dot ? cpu.heap.dot : 'i16';
+  const { dot } = cpu.heap;
+  if (forced === 'auto' || forced === dot) return dot;
+  return forced === 'usdot7' && dot === 'usdot' ? forced : 'i16';
 }
 
 function int8Product(
@@ -141,7 +143,7 @@ function int8Product(
   const image = x.derived(`qu8:${patchKey(patches)}:${xor}`, () =>
     quantise(cpu, x, patches, { scale, zero }, xor),
   );
-  const gemm = dot === 'i16' ? kernels.qu8GemmI16 : kernels.qu8Gemm;
+  const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
   cpu.withScratch(8 * n, scales => {
     const corrections = scales + 4 * n;
     const out = heap.f32(scales, n);
@@ -155,7 +157,7 @@ function int8Product(
     }
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
-        gemm(
+        kernels[gemm](
           image.pointer + i * paddedSize(patches),
           patches.pixels,
           patches.pixelsPerRow,
@@ -232,13 +234,13 @@ function packWeights(
   const { kernels } = cpu.heap;
   const segments = segmentOffsets.length;
   const i16 = dot === 'i16';
-  const bytesOf = i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
-  const bytes = roundUp(bytesOf(segments, segmentLength, n), 16);
-  const block = w.derived(`qs8:${i16 ? 'i16' : 'dot'}:${segments}x${segmentLength}x${n}`, () => {
+  const bytesOf = i16 ? 'qs8PackedBytesI16' : 'qs8PackedBytes';
+  const bytes = roundUp(kernels[bytesOf](segments, segmentLength, n), 16);
+  const block = w.derived(`qs8:${dot}:${segments}x${segmentLength}x${n}`, () => {
     const made = cpu.block(bytes + 8 * n);
-    const pack = i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
+    const pack = i16 ? 'qs8PackI16' : 'qs8Pack';
     const { pointer } = made;
-    pack(
+    kernels[pack](
       w.buffer.address(),
       segments,
       segmentLength,
@@ -247,6 +249,7 @@ function packWeights(
       pointer,
       pointer + bytes,
       pointer + bytes + 4 * n,
+      dot === 'usdot7' ? 64 : 127,
     );
     w.buffer.evict();
     return made;
