@@ -8,11 +8,11 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { ACTIVATIONS, withActivation } from '../src/processors/cpu/activation.js';
+import { takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectFloat, expectRank } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -31,12 +31,14 @@ function convInfo({ x, filter }: Named<Spec>, attributes: Attributes): backend_u
   );
 }
 
-function accepts({ x, filter }: Named<Spec>, { dataFormat, activation }: Attributes): boolean {
+function accepts(inputs: Named<Spec>, attributes: Attributes): boolean {
+  const { x, filter } = inputs;
+  const { dataFormat } = attributes;
   return (
     (dataFormat === undefined || dataFormat === 'NHWC') &&
     x.dtype === 'float32' &&
     filter.dtype === 'float32' &&
-    (activation === undefined || ACTIVATIONS.includes(activation as string))
+    takesEpilogue(inputs, attributes, filter.shape[3])
   );
 }
 
@@ -86,7 +88,7 @@ const rules = {
     ]);
   },
 
-  gpu: tfjsOnGpu,
+  gpu: fusedOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 export const conv2d: Kernel = { name: 'Conv2D', ...rules };

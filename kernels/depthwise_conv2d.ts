@@ -6,9 +6,9 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { ACTIVATIONS, finish, withActivation } from '../src/processors/cpu/activation.js';
+import { finish, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectRank } from './guards.js';
 
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
@@ -30,11 +30,16 @@ const rules = {
   kind: 'channelwise',
   weights: 'filter',
 
-  accepts: ({ x, filter }, { dataFormat, activation }) =>
-    (dataFormat == null || dataFormat === 'NHWC') &&
-    x.dtype === 'float32' &&
-    filter.dtype === 'float32' &&
-    (activation === undefined || ACTIVATIONS.includes(activation as string)),
+  accepts(inputs, attributes) {
+    const { x, filter } = inputs;
+    const { dataFormat } = attributes;
+    return (
+      (dataFormat == null || dataFormat === 'NHWC') &&
+      x.dtype === 'float32' &&
+      filter.dtype === 'float32' &&
+      takesEpilogue(inputs, attributes, filter.shape[2] * filter.shape[3])
+    );
+  },
 
   infer(inputs, attributes) {
     const { x, filter } = inputs as { x: Spec; filter: Spec };
@@ -108,7 +113,7 @@ const rules = {
     ]);
   },
 
-  gpu: tfjsOnGpu,
+  gpu: fusedOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 export const depthwiseConv2d: Kernel = { name: 'DepthwiseConv2dNative', ...rules };

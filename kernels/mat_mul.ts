@@ -10,14 +10,14 @@ import { broadcast_util, util } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../src/errors.js';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import type { Activation } from '../src/processors/cpu/activation.js';
-import { ACTIVATIONS, withActivation } from '../src/processors/cpu/activation.js';
+import { takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { copyStrided } from '../src/processors/cpu/elementwise.js';
 import { patchesOfMatMul } from '../src/processors/cpu/patches.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu } from '../src/processors/kernel.js';
 import { allFloat, channelRange, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -56,17 +56,9 @@ function lastTwo({ shape }: Spec, transposed: unknown): [number, number] {
 
 /** What the product's epilogue cannot take is left to tfjs: a bias that is no row of columns. */
 function accepts(inputs: Named<Spec>, attributes: Attributes): boolean {
-  const { activation } = attributes;
-  if (
-    !allFloat(inputs) ||
-    !(activation === undefined || ACTIVATIONS.includes(activation as string))
-  ) {
-    return false;
-  }
-  const { b, bias } = inputs;
-  if (!bias || !b || b.shape.length < 2) return true;
-  const [, n] = lastTwo(b, attributes.transposeB);
-  return sizeOf(bias) === 1 || (sizeOf(bias) === n && bias.shape.at(-1) === n);
+  const { b } = inputs;
+  const n = b.shape.length < 2 ? NaN : lastTwo(b, attributes.transposeB)[1];
+  return allFloat(inputs) && takesEpilogue(inputs, attributes, n);
 }
 
 function slice({ inputs, attributes, outputs }: Problem, from: number, to: number) {
@@ -166,7 +158,7 @@ const rules = {
     return withActivation(cpu, inputs, attributes, spec.shape, run);
   },
 
-  gpu: tfjsOnGpu,
+  gpu: fusedOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 
 /** The argument without gaps between its rows, as batches of matrices need it. */

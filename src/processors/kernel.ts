@@ -48,5 +48,6 @@ export const LEAKY_ALPHA = 0.2;
 
 /** The same for kernels with an activation. */
 export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
-  return gpu.tfjs({ ...call, attributes: { leakyreluAlpha: LEAKY_ALPHA, ...call.attributes } });
+  const leakyreluAlpha = call.attributes.leakyreluAlpha ?? LEAKY_ALPHA;
+  return gpu.tfjs({ ...call, attributes: { ...call.attributes, leakyreluAlpha } });
 }

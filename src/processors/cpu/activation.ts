@@ -46,7 +46,11 @@ const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'le
  * Whether a product with n output channels can end in these bias and activation. tfjs's own kernel
  * gets the others: biases that are not one number a channel, say.
  */
-export function takesEpilogue({ bias }: Named<Spec>, { activation }: Attributes, n: number): boolean {
+export function takesEpilogue(
+  { bias }: Named<Spec>,
+  { activation }: Attributes,
+  n: number,
+): boolean {
   const isKnown = activation === undefined || ACTIVATIONS.includes(activation as string);
   return isKnown && (!bias || isByChannel(bias.shape, n));
 }
