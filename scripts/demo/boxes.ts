@@ -2,8 +2,8 @@
 import { COCO, type Detection } from '../../test/models/nets.js';
 import { must } from './dom.js';
 
-/** Height of a label. */
-const CHIP = 20;
+/** Width of a picture below which labels are small. */
+const NARROW = 480;
 
 const canvas = must<HTMLCanvasElement>('canvas');
 
@@ -47,19 +47,25 @@ export function draw(
     context.strokeStyle = colour;
     context.strokeRect(left, top, wide, high);
   }
-  context.font = '600 13px system-ui, "DejaVu Sans", sans-serif';
+  const size = width < NARROW ? 11 : 13;
+  const chipHeight = size + 6;
+  context.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
   context.textBaseline = 'middle';
   const taken: DOMRect[] = [];
   for (const [i, { left, top, colour }] of frames.entries()) {
     const text = `${detections[i].label} ${detections[i].score.toFixed(2)}`;
-    const wide = context.measureText(text).width + 12;
+    const wide = context.measureText(text).width + 10;
     const x = Math.max(0, Math.min(left - 1, width - wide));
-    const chip = freePlace(new DOMRect(x, Math.max(0, top - CHIP), wide, CHIP), taken, height);
+    const chip = freePlace(
+      new DOMRect(x, Math.max(0, top - chipHeight), wide, chipHeight),
+      taken,
+      height,
+    );
     taken.push(chip);
     context.fillStyle = colour;
     context.fillRect(chip.x, chip.y, chip.width, chip.height);
     context.fillStyle = '#fff';
-    context.fillText(text, chip.x + 6, chip.y + CHIP / 2 + 0.5);
+    context.fillText(text, chip.x + 5, chip.y + chipHeight / 2 + 0.5);
   }
   canvas.setAttribute(
     'aria-label',
@@ -70,15 +76,18 @@ export function draw(
 }
 
 /** Where a label goes when better ones have taken places: under the one in its way. */
-function freePlace(wanted: DOMRect, taken: readonly DOMRect[], height: number): DOMRect {
-  let { y } = wanted;
+function freePlace(wanted: DOMRect, taken: readonly DOMRect[], bottom: number): DOMRect {
+  const place = DOMRect.fromRect(wanted);
   for (let tries = 0; tries < taken.length; tries++) {
     const inTheWay = taken.find(
       one =>
-        one.left < wanted.right && wanted.left < one.right && one.top < y + CHIP && y < one.bottom,
+        one.left < place.right &&
+        place.left < one.right &&
+        one.top < place.bottom &&
+        place.top < one.bottom,
     );
-    if (!inTheWay || inTheWay.bottom + CHIP > height) break;
-    y = inTheWay.bottom;
+    if (!inTheWay || inTheWay.bottom + place.height > bottom) break;
+    place.y = inTheWay.bottom;
   }
-  return new DOMRect(wanted.x, y, wanted.width, CHIP);
+  return place;
 }

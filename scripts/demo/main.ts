@@ -100,7 +100,8 @@ async function runOn(name: BackendName, repeats: number, signal: AbortSignal): P
       showFound();
     },
   };
-  const result = await run(name, input, { repeats }, progress, signal);
+  const plan = name === 'mulayer' ? `${flag('SPLIT')} ${flag('PRECISION')}` : '';
+  const result = await run(name, input, { repeats, plan }, progress, signal);
   errors.delete(name);
   results.set(name, result);
   if (name === 'mulayer') {
@@ -151,14 +152,19 @@ async function put(name: string, blob: Blob): Promise<void> {
   await request([chosenBackend()]);
 }
 
-function showStage(name: string, source: CanvasImageSource, picture: Picture): void {
+function showStage(
+  name: string,
+  source: CanvasImageSource,
+  picture: Picture,
+  meanwhile: readonly Detection[] = [],
+): void {
   // One after the other: preparing switches to the cpu backend for a moment.
   const input = running.then(() => prepare(picture));
   input.catch(() => undefined);
   const { columns, rows } = picture;
   stage = { source, columns, rows, input };
   stageName = name;
-  detections = [];
+  detections = meanwhile;
   showFound();
 }
 
@@ -186,17 +192,21 @@ async function offerPictures(): Promise<void> {
     return;
   }
   first.checked = true;
-  await put(nameOf(first.value), await fetchBlob(first.value));
+  await putUrl(first.value);
+}
+
+async function putUrl(url: string): Promise<void> {
+  try {
+    await put(nameOf(url), await fetchBlob(url));
+  } catch (error) {
+    showError(error instanceof Error ? error.message : String(error));
+    idle('Choose or open a picture.');
+  }
 }
 
 function choice(url: string): HTMLElement {
   const radio = element('input', { type: 'radio', name: 'picture', value: url });
-  radio.addEventListener('change', () => {
-    fetchBlob(url).then(
-      blob => put(nameOf(url), blob),
-      error => showError(String(error)),
-    );
-  });
+  radio.addEventListener('change', () => void putUrl(url));
   return element('label', {}, radio, element('img', { src: url, alt: nameOf(url) }));
 }
 
@@ -266,7 +276,8 @@ async function startWebcam(): Promise<void> {
   await playing.play();
   while (video === playing) {
     const still = await createImageBitmap(playing);
-    showStage('webcam', still, pictureOf(still, still.width, still.height));
+    // The boxes of the frame before stay until there are new ones: no flicker.
+    showStage('webcam', still, pictureOf(still, still.width, still.height), detections);
     await request([chosenBackend()], { repeats: 1 });
     if (errors.has(chosenBackend())) stopWebcam();
   }
