@@ -7,6 +7,7 @@
 
 /** The base of every error thrown by this backend. */
 export class MulayerError extends Error {
+  /** The class's own, so that a message shows the kind of failure. */
   override name = 'MulayerError';
 }
 
