@@ -49,7 +49,8 @@ export class Transfers {
 
   cpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<CpuBuffer> {
     const buffer = range ? this.partOnCpu(value, shape, range) : this.onCpu(value);
-    const prefix = range ? `${range.axis}:${range.from}:${range.to}:` : '';
+    // A form depends on the shape, which is the use's: a reshaped matrix transposes differently.
+    const prefix = `${shape.join()}:${range ? `${range.axis}:${range.from}:${range.to}:` : ''}`;
     return {
       buffer,
       shape: range ? cutShape(shape, range) : shape,
