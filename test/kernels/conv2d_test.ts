@@ -8,15 +8,15 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import { activate, LINEAR } from '../reference/activation';
+import { LINEAR } from '../reference/activation';
 import { conv2d as reference, type Conv2D } from '../reference/conv2d';
 import { roundActivations, roundWeights } from '../reference/int8';
 import { EPSILON16, EPSILON32, EPSILON64, TINY16, TINY32 } from '../support.js';
 import type { Problem, Wanted } from '../support.js';
 import { CPU_WAYS, expectNear, itInWays, SOME_WAYS, useMulayer, WAYS } from '../support.js';
 import { Random } from '../wasm/random';
+import { act, type Activation, curve } from './epilogue.js';
 
-type Activation = 'relu' | 'relu6' | 'prelu' | 'leakyrelu' | 'elu' | 'sigmoid';
 type Pad = 'same' | 'valid' | number | [[0, 0], [number, number], [number, number], [0, 0]];
 
 interface Layer {
@@ -39,9 +39,6 @@ interface Layer {
   /** Why the int8 kernel has to compute in float32. */
   staysFloat?: string;
 }
-
-/** tfjs's default, and another one. */
-const LEAKY_ALPHA = 0.2;
 
 function problem(layer: Layer): Problem {
   const random = new Random(1);
@@ -119,30 +116,6 @@ function problem(layer: Layer): Problem {
     ...(layer.beyondF16 ? {} : { f16: wanted(exact, f16) }),
     ...(isLarge ? { int8 } : {}),
   };
-}
-
-function act(activation: Activation | undefined, v: number, alpha: number): number {
-  switch (activation) {
-    case 'relu':
-      return activate(v, 0, { lo: 0, hi: Infinity, alpha: null });
-    case 'relu6':
-      return activate(v, 0, { lo: 0, hi: 6, alpha: null });
-    case 'prelu':
-      return activate(v, 0, { ...LINEAR, alpha: [alpha] });
-    case 'leakyrelu':
-      return activate(v, 0, { ...LINEAR, alpha: [LEAKY_ALPHA] });
-    case 'elu':
-      return v >= 0 ? v : Math.expm1(v);
-    case 'sigmoid':
-      return 1 / (1 + Math.exp(-v));
-    case undefined:
-      return v;
-  }
-}
-
-/** What exp adds to the error: results are below 1 there, and it is good to 4 units. */
-function curve(activation: Activation | undefined, epsilon: number): number {
-  return activation === 'elu' || activation === 'sigmoid' ? 8 * epsilon : 0;
 }
 
 /** All of 8 output channels and 4 pixels is one tile of the CPU. Each has 100,000 products or more. */
