@@ -42,6 +42,9 @@ function MiniBrowser(baseBrowserDecorator) {
 }
 MiniBrowser.$inject = ['baseBrowserDecorator'];
 
+/** Milliseconds from which on a spec is named: the whole of `npm test` has half an hour. */
+const SLOW = 10_000;
+
 /** Collects what ran; prints what failed as soon as it has. */
 function Tally(settings) {
   const tally = { passed: 0, failed: 0, skipped: 0, notes: [] };
@@ -50,9 +53,10 @@ function Tally(settings) {
     console.log(text);
   };
   this.adapters = [];
-  this.onSpecComplete = (browser, { skipped, success, fullName, log }) => {
+  this.onSpecComplete = (browser, { skipped, success, fullName, log, time }) => {
     tally[skipped ? 'skipped' : success ? 'passed' : 'failed']++;
     if (!skipped && !success) note(`✗ ${fullName}\n${indented(log.join('\n'))}`);
+    if (time > SLOW) console.log(`  ${(time / 1000).toFixed(1)} s: ${fullName}`);
   };
   this.onBrowserError = (browser, error) => {
     note(`✗ ${browser.name}: ${indented(String(error?.message ?? error)).trim()}`);
