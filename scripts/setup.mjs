@@ -35,7 +35,7 @@ const PROGRAMS = {
         join(process.env[name] ?? 'C:\\', 'Google\\Chrome\\Application\\chrome.exe'),
       ),
     },
-    apt: ['chromium'],
+    apt: ['chromium', 'fonts-liberation'],
     advice: 'Chromium or Google Chrome',
   },
   firefox: {
