@@ -99,7 +99,7 @@ function ours(
   const y = reserve(m * co * 4);
   const pack = (bytes: WasmKernels['qs8PackedBytes'], pack: WasmKernels['qs8Pack']) => {
     const packed = reserve(bytes(k, segmentLength, co));
-    pack(weights, k, segmentLength, co, co, packed, scale, correction);
+    pack(weights, k, segmentLength, co, co, packed, scale, correction, 127);
     return packed;
   };
   const packed = pack(kernels.qs8PackedBytes, kernels.qs8Pack);

@@ -184,10 +184,9 @@ export function f32Gemm4x8(
             let a1 = p1 + offset;
             let a2 = p2 + offset;
             let a3 = p3 + offset;
-            for (const pairEnd = a0 + ((<usize>(count & ~1)) << 2); a0 < pairEnd;) {
-              let b0 = v128.load(b),
-                b1 = v128.load(b, 16);
-              b += panelStride;
+            for (const end = a0 + ((<usize>count) << 2); a0 < end; b += panelStride) {
+              const b0 = v128.load(b);
+              const b1 = v128.load(b, 16);
               let x0 = v128.load32_splat(a0);
               c00 = madd(x0, b0, c00);
               c01 = madd(x0, b1, c01);
@@ -200,43 +199,10 @@ export function f32Gemm4x8(
               x0 = v128.load32_splat(a3);
               c30 = madd(x0, b0, c30);
               c31 = madd(x0, b1, c31);
-              b0 = v128.load(b);
-              b1 = v128.load(b, 16);
-              b += panelStride;
-              x0 = v128.load32_splat(a0, 4);
-              c00 = madd(x0, b0, c00);
-              c01 = madd(x0, b1, c01);
-              x0 = v128.load32_splat(a1, 4);
-              c10 = madd(x0, b0, c10);
-              c11 = madd(x0, b1, c11);
-              x0 = v128.load32_splat(a2, 4);
-              c20 = madd(x0, b0, c20);
-              c21 = madd(x0, b1, c21);
-              x0 = v128.load32_splat(a3, 4);
-              c30 = madd(x0, b0, c30);
-              c31 = madd(x0, b1, c31);
-              a0 += 8;
-              a1 += 8;
-              a2 += 8;
-              a3 += 8;
-            }
-            // Remainder of the segment: one row.
-            if (count & 1) {
-              const b0 = v128.load(b),
-                b1 = v128.load(b, 16);
-              b += panelStride;
-              const x0 = v128.load32_splat(a0),
-                x1 = v128.load32_splat(a1);
-              c00 = madd(x0, b0, c00);
-              c01 = madd(x0, b1, c01);
-              c10 = madd(x1, b0, c10);
-              c11 = madd(x1, b1, c11);
-              const x2 = v128.load32_splat(a2),
-                x3 = v128.load32_splat(a3);
-              c20 = madd(x2, b0, c20);
-              c21 = madd(x2, b1, c21);
-              c30 = madd(x3, b0, c30);
-              c31 = madd(x3, b1, c31);
+              a0 += 4;
+              a1 += 4;
+              a2 += 4;
+              a3 += 4;
             }
             rows -= count;
             segment += 4;

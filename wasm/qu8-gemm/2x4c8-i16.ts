@@ -1,7 +1,7 @@
 /**
  * y [m,n] = act(f32(x [m,K] * w [K,n] + correction [n]) * scale [n] + bias [n]) for engines whose
- * relaxed dot is not exact, or that have none: bytes are widened to 16 bits, and i32x4.dot_i16x8_s
- * sums pairs exactly in 32 bits. Arguments and rounding as qu8-gemm/4x8c4-relaxed; x is always u8,
+ * relaxed dot is not exact, or that have none: i32x4.dot_i16x8_s sums pairs of 16-bit products
+ * exactly in 32 bits. Activations are widened on the way; weights lie there with 16 bits. Arguments and rounding as qu8-gemm/4x8c4-relaxed; x is always u8,
  * packed is of qs8-pack/x4c8.
  *
  * A tile is 2 pixels by 4 columns; a step takes 8 of K:
@@ -19,7 +19,7 @@ import { clamp, prelu, storeLanes } from '../simd';
 const ROWS: i32 = 2;
 const COLUMNS: i32 = 4;
 const DEPTH: i32 = 8;
-const GROUP_BYTES: usize = 32;
+const GROUP_BYTES: usize = 64;
 /** As in 4x8c4-relaxed. */
 const BLOCK_BYTES: i32 = 1 << 17;
 
@@ -109,16 +109,16 @@ export function qu8Gemm2x4c8I16(
           for (const end = b + segmentBytes; b < end; b += GROUP_BYTES) {
             const x0 = v128.load_ext<u8>(a0),
               x1 = v128.load_ext<u8>(a1);
-            let w = v128.load_ext<i8>(b);
+            let w = v128.load(b);
             c00 = dot(w, x0, c00);
             c10 = dot(w, x1, c10);
-            w = v128.load_ext<i8>(b, 8);
+            w = v128.load(b, 16);
             c01 = dot(w, x0, c01);
             c11 = dot(w, x1, c11);
-            w = v128.load_ext<i8>(b, 16);
+            w = v128.load(b, 32);
             c02 = dot(w, x0, c02);
             c12 = dot(w, x1, c12);
-            w = v128.load_ext<i8>(b, 24);
+            w = v128.load(b, 48);
             c03 = dot(w, x0, c03);
             c13 = dot(w, x1, c13);
             a0 += 8;
