@@ -5,7 +5,7 @@ import { must } from './dom.js';
 /** Width of a picture below which labels are small. */
 const NARROW = 480;
 
-const canvas = must<HTMLCanvasElement>('canvas');
+const canvas = must('canvas', HTMLCanvasElement);
 
 /** A colour of its own for each class: hues a golden angle apart, dark enough under white text. */
 export function colourOf(label: string): string {
@@ -78,16 +78,17 @@ export function draw(
 /** Where a label goes when better ones have taken places: under the one in its way. */
 function freePlace(wanted: DOMRect, taken: readonly DOMRect[], bottom: number): DOMRect {
   const place = DOMRect.fromRect(wanted);
-  for (let tries = 0; tries < taken.length; tries++) {
-    const inTheWay = taken.find(
+  const inTheWay = () =>
+    taken.find(
       one =>
         one.left < place.right &&
         place.left < one.right &&
         one.top < place.bottom &&
         place.top < one.bottom,
     );
-    if (!inTheWay || inTheWay.bottom + place.height > bottom) break;
-    place.y = inTheWay.bottom;
+  for (let other = inTheWay(); other; other = inTheWay()) {
+    if (other.bottom + place.height > bottom) break;
+    place.y = other.bottom;
   }
   return place;
 }

@@ -1,10 +1,13 @@
 /** The two things this page asks of the DOM. */
 
 /** The element of this id; the page is broken without it. */
-export function must<T extends HTMLElement = HTMLElement>(id: string): T {
+export function must(id: string): HTMLElement;
+export function must<E extends HTMLElement>(id: string, kind: new () => E): E;
+export function must(id: string, kind: new () => HTMLElement = HTMLElement): HTMLElement {
   const found = document.getElementById(id);
-  if (!found) throw new Error(`index.html lacks #${id}`);
-  return found as T;
+  if (!(found instanceof kind))
+    throw new Error(`index.html lacks #${id}, or it is no ${kind.name}`);
+  return found;
 }
 
 /** A new element with attributes and children. */

@@ -117,7 +117,7 @@ async function runOn(name: BackendName, repeats: number, signal: AbortSignal): P
 }
 
 function fail(name: BackendName, error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = textOf(error);
   console.error(error);
   errors.set(name, text);
   showError(`${name}: ${text}`);
@@ -126,9 +126,9 @@ function fail(name: BackendName, error: unknown): void {
 }
 
 function setFlags(): void {
-  const split = must<HTMLSelectElement>('split').value;
+  const split = must('split', HTMLSelectElement).value;
   tf.env().set('MULAYER_SPLIT', Number.isNaN(Number(split)) ? split : Number(split));
-  tf.env().set('MULAYER_PRECISION', must<HTMLSelectElement>('precision').value);
+  tf.env().set('MULAYER_PRECISION', must('precision', HTMLSelectElement).value);
 }
 
 const chosenBackend = () =>
@@ -199,7 +199,7 @@ async function putUrl(url: string): Promise<void> {
   try {
     await put(nameOf(url), await fetchBlob(url));
   } catch (error) {
-    showError(error instanceof Error ? error.message : String(error));
+    showError(textOf(error));
     idle('Choose or open a picture.');
   }
 }
@@ -217,7 +217,7 @@ function forgetChoice(): void {
   if (checked) checked.checked = false;
 }
 
-const file = must<HTMLInputElement>('file');
+const file = must('file', HTMLInputElement);
 file.addEventListener('change', () => {
   const chosen = file.files?.[0];
   file.value = '';
@@ -246,7 +246,7 @@ view.addEventListener('drop', event => {
 
 // --- Webcam -------------------------------------------------------------------------------------
 
-const webcam = must<HTMLButtonElement>('webcam');
+const webcam = must('webcam', HTMLButtonElement);
 let video: HTMLVideoElement | undefined;
 
 webcam.addEventListener('click', () => {
@@ -264,7 +264,7 @@ async function startWebcam(): Promise<void> {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } });
   } catch (error) {
-    showError(`The webcam cannot be used: ${error instanceof Error ? error.message : error}`);
+    showError(`The webcam cannot be used: ${textOf(error)}`);
     return;
   }
   const playing = element('video', { playsinline: '' });
@@ -292,7 +292,7 @@ function stopWebcam(): void {
 // --- Showing ------------------------------------------------------------------------------------
 
 function step(text: string, share?: number): void {
-  const bar = must<HTMLProgressElement>('progress');
+  const bar = must('progress', HTMLProgressElement);
   bar.hidden = false;
   if (share === undefined) bar.removeAttribute('value');
   else bar.value = share;
@@ -352,6 +352,7 @@ function showTimes(): void {
   );
 }
 
+const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 const flag = (name: string) => String(tf.env().get(`MULAYER_${name}`));
 const ms = (value: number) => (value < 100 ? value.toFixed(1) : value.toFixed(0));
 
@@ -397,9 +398,9 @@ addEventListener('unhandledrejection', event => showError(String(event.reason)))
 
 offerBackends();
 showFound();
-const ready = offerPictures().catch(error => {
+const ready = offerPictures().catch((error: unknown) => {
   idle('The page could not start.');
-  showError(error instanceof Error ? error.message : String(error));
+  showError(textOf(error));
 });
 
 window.compareAll = async () => {
@@ -410,10 +411,12 @@ window.compareAll = async () => {
     runs: Object.fromEntries(
       [...results].map(([name, run]) => [name, { ...run, median: median(run.times) }]),
     ),
-    errors: Object.fromEntries([
-      ...BACKENDS.map(name => [name, missing(name)]).filter(([, why]) => why),
-      ...errors,
-    ]),
+    errors: Object.fromEntries(
+      BACKENDS.flatMap(name => {
+        const why = missing(name) ?? errors.get(name);
+        return why === undefined ? [] : [[name, why]];
+      }),
+    ),
     ...(report && { report, summary: summaryOf(report) }),
   };
 };

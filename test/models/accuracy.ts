@@ -82,9 +82,9 @@ const api = {
         one.same ? [] : `${problems[i].picture}: ${one.answer}; tfjs: ${one.expectedAnswer}`,
       ),
       psnr: psnrs.length ? Math.min(...psnrs) : undefined,
-      readbacks: report?.layers.reduce((n, { readbacks }) => n + readbacks, 0) ?? 0,
-      recorded: report?.layers.length ?? 0,
-      delegated: report?.delegated ?? {},
+      readbacks: report.layers.reduce((n, { readbacks }) => n + readbacks, 0),
+      recorded: report.layers.length,
+      delegated: report.delegated,
       ms: Math.min(...all.map(({ ms }) => ms)),
     };
   },
@@ -127,6 +127,7 @@ const api = {
       // Loaded anew: what one setting observed is not to help the next.
       const model = await onMulayer(name);
       set(setting);
+      // The first inference only observes.
       await infer(model, inputs[0], net.inputShape(0, 0));
       const ours = await answers(model);
       model.dispose();

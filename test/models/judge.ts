@@ -65,7 +65,7 @@ export interface Judgement {
   readonly same: boolean;
   /** dB against the shipped result; of ESRGAN-slim on its own picture only. */
   readonly psnr?: number;
-  readonly report: RunReport | undefined;
+  readonly report: RunReport;
   readonly ms: number;
 }
 
@@ -173,17 +173,21 @@ export function set({ split, precision }: Setting): void {
   tf.env().set('MULAYER_PRECISION', precision);
 }
 
-/**
- * Runs a net that was loaded by {@link onMulayer}, on each problem, under a setting. Before that it
- * is run once: the first inference only observes, in float32 whatever the setting.
- */
+/** Nets that have made their first inference: it only observes, in float32 whatever the setting. */
+const observed = new WeakSet<LoadedNet>();
+
+/** Runs a net that was loaded by {@link onMulayer}, on each problem, under a setting. */
 export async function judge(
   loaded: LoadedNet,
   problems: readonly Problem[],
   setting: Setting,
 ): Promise<Judgement[]> {
+  if (!observed.has(loaded)) {
+    set({ split: 1, precision: 'float32' });
+    await infer(loaded, problems[0].input, problems[0].inputShape);
+    observed.add(loaded);
+  }
   set(setting);
-  await infer(loaded, problems[0].input, problems[0].inputShape);
   const judgements: Judgement[] = [];
   for (const problem of problems) {
     const began = performance.now();

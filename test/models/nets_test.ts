@@ -50,6 +50,8 @@ for (const { net, picture, instead, shares } of TABLE) {
         `gives tfjs's answer in int8, ${title}`,
         async () => {
           const [got] = await judge(loaded, problems, { split, precision: 'int8' });
+          const inInt8 = got.report.layers.filter(({ precision }) => precision === 'int8');
+          expect(inInt8.length > 0).toBe(split > 0);
           expect(got.same).withContext(`${got.answer}; expected ${got.expectedAnswer}`).toBeTrue();
           if (got.psnr !== undefined) expect(got.psnr).toBeGreaterThan(40);
         },

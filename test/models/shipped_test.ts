@@ -70,13 +70,17 @@ describe('the shipped package', () => {
         ${USE}\`;
       document.head.append(user);
     </script>`);
-    expect(answer).withContext(answer.error ?? '').toEqual(expected);
+    expect(answer)
+      .withContext(answer.error ?? '')
+      .toEqual(expected);
   }, 60_000);
 
   it('works as a script tag', async () => {
     const answer = await answerOf(`
       <script src="/dist/tfjs-backend-mulayer.min.js"></script>
       <script type="module">${USE}</script>`);
-    expect(answer).withContext(answer.error ?? '').toEqual(expected);
+    expect(answer)
+      .withContext(answer.error ?? '')
+      .toEqual(expected);
   }, 60_000);
 });
