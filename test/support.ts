@@ -125,8 +125,7 @@ export const WAYS: readonly Way[] = [...CPU_WAYS, ...GPU_WAYS];
 
 /** For long tables: compiling GPU programs is what takes the time. */
 export const SOME_WAYS: readonly Way[] = WAYS.filter(
-  ({ split, precision }) =>
-    split === 'cpu' || split === 0.5 || (split === 'gpu' && precision === 'float32'),
+  ({ split }) => split === 'cpu' || split === 0.5,
 );
 
 /** For kernels that have no int8 of their own. */
@@ -135,6 +134,8 @@ export const FLOAT_WAYS: readonly Way[] = WAYS.filter(
 );
 
 export const SOME_FLOAT_WAYS: readonly Way[] = SOME_WAYS.filter(way => FLOAT_WAYS.includes(way));
+
+export const CPU_FLOAT_WAY: readonly Way[] = CPU_WAYS.filter(way => FLOAT_WAYS.includes(way));
 
 const nameOf = ({ split, precision, dot }: Way) =>
   `split ${split}, ${precision}${dot ? `, ${dot}` : ''}`;
@@ -152,9 +153,13 @@ export interface Problem {
   readonly float32: Wanted;
   /** Absent where the numbers are beyond 16-bit floats: the GPU's part is not judged then. */
   readonly f16?: Wanted;
+  /** Of a GPU in 32 bits, where that is rougher than the CPU. */
+  readonly gpu32?: Wanted;
   /** For weights of ±127 or ±64; absent where the CPU has to stay in float32. */
   readonly int8?: (largestWeight: number) => Wanted;
-  /** The cut between the processors must be a multiple of this; 0: the kernel cannot be split. */
+  /** tfjs's name of the kernel, where the call does not say it. */
+  readonly op?: string;
+  /** The cut between the processors must be a multiple of this; 0: there is none. */
   readonly grain?: number;
   /** False for a call that stays on the CPU however it is asked. */
   readonly onGpu?: boolean;
@@ -197,6 +202,7 @@ export async function judge(way: Way, problem: Problem): Promise<void> {
 
 function expectReport(layer: LayerReport, y: tf.Tensor, way: Way, problem: Problem, int8: boolean) {
   const { where, cut } = placementOf(y, way, problem);
+  if (problem.op) expect(layer.op).toBe(problem.op);
   const channels = y.shape.at(-1) ?? 1;
   expect(layer.where).toBe(where);
   expect(layer.p).toBe(where === 'split' ? cut / channels : where === 'cpu' ? 1 : 0);
@@ -229,7 +235,7 @@ function expectNumbers(
   const cut = Math.round(layer.p * channels);
   const half = tf.env().get('MULAYER_PRECISION') !== 'float32' || !canRenderFloat32();
   const onCpu = layer.precision === 'int8' ? problem.int8!(largestWeight()) : problem.float32;
-  const onGpu = half ? problem.f16 : problem.float32;
+  const onGpu = half ? problem.f16 : (problem.gpu32 ?? problem.float32);
   expect(numbers.length).withContext(context).toBe(problem.float32.values.length);
   for (let i = 0; i < numbers.length; i++) {
     const wanted = i % channels < cut ? onCpu : onGpu;
@@ -279,11 +285,29 @@ export function floats(
   return { float32: { values, tolerance: float32 }, f16: { values, tolerance: f16 } };
 }
 
-/** For kernels that only move numbers: exact in float32, one rounding of each number in F16. */
+/** For kernels that only move numbers, all of them of the {@link grid}. */
 export function moved(values: ArrayLike<number>): Pick<Problem, 'float32' | 'f16'> {
   return floats(
     values,
     () => 0,
-    i => EPSILON16 * Math.abs(values[i]) + TINY16,
+    () => 0,
   );
+}
+
+/** For kernels that compute each number by itself, on numbers of the {@link grid}. */
+export function rounded(
+  values: ArrayLike<number>,
+  float32: (i: number) => number = i => EPSILON32 * Math.abs(values[i]),
+): Pick<Problem, 'float32' | 'f16'> {
+  return floats(values, float32, i => 2 * float32(i) + EPSILON16 * Math.abs(values[i]) + TINY16);
+}
+
+/** Multiples of 1/64 from 0 to 8, in no order: exact in F16 too. */
+export function grid(length: number, seed = 0): Float32Array {
+  return Float32Array.from({ length }, (_, i) => ((seed + i * 197) % 512) / 64);
+}
+
+/** Multiples of 1/64 from -4 to 4. */
+export function signedGrid(length: number, seed = 0): Float32Array {
+  return grid(length, seed).map(v => v - 4);
 }

@@ -11,6 +11,7 @@ import { depthwiseConv2d as reference } from '../reference/conv2d';
 import { EPSILON16, EPSILON32, TINY16, TINY32 } from '../support.js';
 import type { Problem } from '../support.js';
 import {
+  CPU_FLOAT_WAY,
   expectNear,
   floats,
   FLOAT_WAYS,
@@ -149,7 +150,9 @@ const EPILOGUES: Record<string, Layer> = {
 describe('DepthwiseConv2dNative', () => {
   useMulayer();
   for (const [name, layer] of Object.entries({ ...SIZES, ...GEOMETRY })) {
-    itInWays(name, SOME_FLOAT_WAYS, () => problem(layer));
+    // tfjs-webgl unrolls the filter: Mesa takes seconds for 7x7.
+    const isLarge = layer.filter[0] > 3;
+    itInWays(name, isLarge ? CPU_FLOAT_WAY : SOME_FLOAT_WAYS, () => problem(layer));
   }
   itInWays('in every way', FLOAT_WAYS, () => problem(BASE));
 

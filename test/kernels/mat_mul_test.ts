@@ -34,6 +34,7 @@ interface Layer {
   bias?: number[];
   alpha?: number[];
   fill?: (a: Float32Array, b: Float32Array) => void;
+  onGpu?: boolean;
 }
 
 function problem(layer: Layer): Problem {
@@ -103,6 +104,7 @@ function problem(layer: Layer): Problem {
   };
   return {
     setUp,
+    onGpu: layer.onGpu ?? true,
     float32: wanted(exact, float32),
     f16: wanted(exact, f16),
     ...(bCount === 1 && exact.length * k >= 1e5 ? { int8 } : {}),
@@ -150,7 +152,14 @@ const BATCHES: Record<string, Layer> = {
   'one matrix for the batch': { aBatch: [4], bBatch: [1], m: 9, k: 99, n: 33 },
   'one matrix without batch axis': { aBatch: [2, 3], m: 7, k: 77, n: 34 },
   'one a for many b': { aBatch: [1], bBatch: [4], m: 6, k: 17, n: 19 },
-  'two batch axes, broadcast': { aBatch: [2, 1], bBatch: [1, 3], m: 5, k: 9, n: 16 },
+  'two batch axes, broadcast, which tfjs-webgl refuses': {
+    aBatch: [2, 1],
+    bBatch: [1, 3],
+    m: 5,
+    k: 9,
+    n: 16,
+    onGpu: false,
+  },
 };
 
 const TRANSPOSED: Record<string, Layer> = {
