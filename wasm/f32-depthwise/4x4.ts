@@ -79,6 +79,7 @@ export function f32Depthwise4x4(
   // Pixels for which every column of the filter is inside: [insideFrom, insideTo).
   const insideFrom = min(ow, firstInside(-left, strideW));
   const insideTo = max(insideFrom, endInside((kw - 1) * dilationW - left, strideW, ow, w));
+  const tiled = multiplier == 1 && insideTo - insideFrom >= PIXELS;
 
   for (let oy = 0; oy < oh; ++oy) {
     const iy = oy * strideH - top;
@@ -88,8 +89,10 @@ export function f32Depthwise4x4(
     const rowStep = <usize>dilationH * rowBytes;
     let ox = 0;
     while (ox < ow) {
-      const ix = ox * strideW - left;
-      if (multiplier == 1 && ox >= insideFrom && ox + PIXELS <= insideTo) {
+      if (tiled && ox >= insideFrom && ox < insideTo) {
+        // The last tile moves back over pixels that are done, rather than leave some over.
+        ox = min(ox, insideTo - PIXELS);
+        const ix = ox * strideW - left;
         const source = firstRow + <usize>ix * channelBytes;
         for (let k: usize = 0; k < channelBytes; k += 16) {
           let c0 = bias ? v128.load(bias + k) : f32x4.splat(0);
@@ -98,7 +101,69 @@ export function f32Depthwise4x4(
             c3 = c0;
           let p = source + k;
           let f = filter + <usize>(kyFrom * kw) * wStep + k;
-          if (kw == 3) {
+          if (kw == 3 && pixelStep == xStep) {
+            for (let ky = kyFrom; ky < kyTo; ++ky, p += rowStep) {
+              const f0 = v128.load(f);
+              const f1 = v128.load(f + wStep);
+              const f2 = v128.load(f + wStep * 2);
+              f += wStep * 3;
+              let v = v128.load(p);
+              c0 = madd(v, f0, c0);
+              v = v128.load(p + xStep);
+              c0 = madd(v, f1, c0);
+              c1 = madd(v, f0, c1);
+              v = v128.load(p + xStep * 2);
+              c0 = madd(v, f2, c0);
+              c1 = madd(v, f1, c1);
+              c2 = madd(v, f0, c2);
+              v = v128.load(p + xStep * 3);
+              c1 = madd(v, f2, c1);
+              c2 = madd(v, f1, c2);
+              c3 = madd(v, f0, c3);
+              v = v128.load(p + xStep * 4);
+              c2 = madd(v, f2, c2);
+              c3 = madd(v, f1, c3);
+              v = v128.load(p + xStep * 5);
+              c3 = madd(v, f2, c3);
+            }
+          } else if (kw == 5 && pixelStep == xStep) {
+            for (let ky = kyFrom; ky < kyTo; ++ky, p += rowStep) {
+              const f0 = v128.load(f);
+              const f1 = v128.load(f + wStep);
+              const f2 = v128.load(f + wStep * 2);
+              const f3 = v128.load(f + wStep * 3);
+              const f4 = v128.load(f + wStep * 4);
+              f += wStep * 5;
+              let v = v128.load(p);
+              c0 = madd(v, f0, c0);
+              v = v128.load(p + xStep);
+              c0 = madd(v, f1, c0);
+              c1 = madd(v, f0, c1);
+              v = v128.load(p + xStep * 2);
+              c0 = madd(v, f2, c0);
+              c1 = madd(v, f1, c1);
+              c2 = madd(v, f0, c2);
+              v = v128.load(p + xStep * 3);
+              c0 = madd(v, f3, c0);
+              c1 = madd(v, f2, c1);
+              c2 = madd(v, f1, c2);
+              c3 = madd(v, f0, c3);
+              v = v128.load(p + xStep * 4);
+              c0 = madd(v, f4, c0);
+              c1 = madd(v, f3, c1);
+              c2 = madd(v, f2, c2);
+              c3 = madd(v, f1, c3);
+              v = v128.load(p + xStep * 5);
+              c1 = madd(v, f4, c1);
+              c2 = madd(v, f3, c2);
+              c3 = madd(v, f2, c3);
+              v = v128.load(p + xStep * 6);
+              c2 = madd(v, f4, c2);
+              c3 = madd(v, f3, c3);
+              v = v128.load(p + xStep * 7);
+              c3 = madd(v, f4, c3);
+            }
+          } else if (kw == 3) {
             for (let ky = kyFrom; ky < kyTo; ++ky, p += rowStep) {
               const f0 = v128.load(f);
               const f1 = v128.load(f + wStep);
@@ -138,17 +203,18 @@ export function f32Depthwise4x4(
           c2 = activate(c2, slope, low, high);
           c3 = activate(c3, slope, low, high);
           const count = <i32>((channelBytes - k) >> 2);
-          const out = y + k;
+          const out = y + <usize>ox * outBytes + k;
           storeLanes(out, c0, count);
           storeLanes(out + outBytes, c1, count);
           storeLanes(out + outBytes * 2, c2, count);
           storeLanes(out + outBytes * 3, c3, count);
         }
-        y += outBytes * PIXELS;
         ox += PIXELS;
         continue;
       }
       // Remainder: one pixel, its filter clipped.
+      const ix = ox * strideW - left;
+      const out = y + <usize>ox * outBytes;
       const kxFrom = min(kw, firstInside(ix, dilationW));
       const kxTo = max(kxFrom, endInside(ix, dilationW, kw, w));
       const source = firstRow + <usize>(ix + kxFrom * dilationW) * channelBytes;
@@ -163,7 +229,7 @@ export function f32Depthwise4x4(
             }
           }
           sum = activate(sum, alpha ? alpha + k : 0, low, high);
-          storeLanes(y + k, sum, <i32>((channelBytes - k) >> 2));
+          storeLanes(out + k, sum, <i32>((channelBytes - k) >> 2));
         }
       } else {
         // Several outputs of one channel: vectors run over them, 4 at a time.
@@ -179,12 +245,12 @@ export function f32Depthwise4x4(
               }
             }
             sum = activate(sum, alpha ? alpha + at : 0, low, high);
-            storeLanes(y + at, sum, multiplier - q);
+            storeLanes(out + at, sum, multiplier - q);
           }
         }
       }
-      y += outBytes;
       ox += 1;
     }
+    y += <usize>ow * outBytes;
   }
 }
