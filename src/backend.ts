@@ -257,10 +257,10 @@ export class MulayerBackend extends KernelBackend {
   // Runs.
 
   /** Runs everything that is pending, and finishes what is under way. */
-  finishAll(): void {
+  finishAll(isRehearsal = false): void {
     this.exhaust();
     if (this.graph.nodes.size > 0) {
-      this.startRun();
+      this.startRun(isRehearsal);
       this.exhaust();
     }
   }
@@ -271,12 +271,12 @@ export class MulayerBackend extends KernelBackend {
       throw new DisposedError('tensor: its backend was disposed before it was computed');
   }
 
-  private startRun(): void {
+  private startRun(isRehearsal = false): void {
     if (this.run || this.graph.nodes.size === 0) return;
     this.pendingBytes = 0;
     this.delegatedBefore = this.delegated;
     this.delegated = {};
-    this.run = this.executor.run(this.graph.take(), settings());
+    this.run = this.executor.run(this.graph.take(), settings(), isRehearsal);
   }
 
   /** One step of the run; the pause it ends in, or undefined when there is no more. */
@@ -319,12 +319,12 @@ export class MulayerBackend extends KernelBackend {
 
   /**
    * The result of a graph is thrown away unread. If such a graph has never been seen, that is the
-   * usual warm-up (`model.predict(zeros).dispose()`): run it, so that weights are packed and
+   * usual warm-up (`model.predict(zeros).dispose()`): rehearse it, so that weights are packed and
    * programs compiled. Otherwise nobody misses it.
    */
   private warmUp(node: Node): void {
     if (this.run || !leadsToLayer(node)) return;
-    if (!this.executor.knows([...this.graph.nodes])) this.finishAll();
+    if (!this.executor.knows([...this.graph.nodes])) this.finishAll(true);
   }
 
   // Values.

@@ -28,10 +28,7 @@ export interface Slices {
 /** Strings and complex numbers, which no processor of ours computes on. */
 export type Foreign = Uint8Array[] | Float32Array;
 
-let nextId = 1;
-
 export class Value {
-  readonly id = nextId++;
   refs = 1;
   uses = 0;
   /** Why there is no value: the run of its producer failed, and reading it throws this. */

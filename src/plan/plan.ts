@@ -13,10 +13,11 @@ export type Placement =
 
 /** What earlier runs taught about one node. */
 export interface Layer {
-  /** Id of the value that held the weights in the last run. */
-  weights?: number;
-  /** Whether the last two runs had the same weights: they may be quantised and packed. */
-  constant: boolean;
+  /**
+   * Values that have been this layer's weights. One that comes again is constant: it may be quantised
+   * and packed. Training brings new ones every step; two models of one structure, each its own.
+   */
+  readonly weights: WeakSet<object>;
   /** Relative RMS difference between the int8 and the float32 result; undefined: not measured. */
   error?: number;
   /** The GPU refused this node (a program that does not link, no memory): not again. */
@@ -33,7 +34,7 @@ export class Plan {
   private placedFor = '';
 
   constructor(nodes: number) {
-    this.layers = Array.from({ length: nodes }, () => ({ constant: false }));
+    this.layers = Array.from({ length: nodes }, () => ({ weights: new WeakSet() }));
   }
 
   /** The placements for these circumstances, made once and kept until they change. */
@@ -43,6 +44,11 @@ export class Plan {
       this.placedFor = circumstances;
     }
     return this.placements;
+  }
+
+  /** Makes the next run measure the int8 errors anew. */
+  forgetErrors(): void {
+    for (const layer of this.layers) delete layer.error;
   }
 
   /** Makes the next run place its nodes anew. */
