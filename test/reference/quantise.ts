@@ -40,10 +40,10 @@ export function quantiseWeights(
   return { q, scale, sum };
 }
 
-/** One float to 0..255; a NaN to the zero point. */
+/** One float to 0..255; a NaN to 0. */
 export function quantiseValue(v: number, inverseScale: number, zeroPoint: number): number {
   const scaled = Math.fround(v * inverseScale);
-  if (Number.isNaN(scaled)) return zeroPoint;
+  if (Number.isNaN(scaled)) return 0;
   return Math.max(0, Math.min(255, roundHalfEven(scaled) + zeroPoint));
 }
 

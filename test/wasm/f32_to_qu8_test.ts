@@ -60,7 +60,7 @@ describe('f32ToQu8', () => {
     },
   );
 
-  itOnBothBuilds('halves to even; clamped; NaN to the zero point', (kernels, arena) => {
+  itOnBothBuilds('halves to even; clamped; NaN to 0', (kernels, arena) => {
     const inside = [0, -0, 0.5, 1.5, 2.5, 3.5, -0.5, -1.5, 154.5, 155, 0.49999997, 1e-45];
     const outside = [156, -101, 1e30, -1e30, Infinity, -Infinity, 155.75, -100.75, NaN];
     for (const v of [...inside, ...outside]) {

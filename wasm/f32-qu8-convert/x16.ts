@@ -4,12 +4,13 @@
  *     y = clamp(round(x * inverseScale) + zeroPoint, 0, 255) ^ xor        inside
  *     y = zeroPoint ^ xor                                                 on the border
  *
- * `round` is to the nearest, halves to even. A NaN becomes the zero point. `xor` is 0, or 0x80 for
- * kernels that read the activations as signed bytes. 0 <= zeroPoint <= 255.
+ * `round` is to the nearest, halves to even. A NaN becomes 0 ^ xor. `xor` is 0, or 0x80 for kernels
+ * that read the activations as signed bytes. 0 <= zeroPoint <= 255.
  *
- * Rounding: v is first clamped to [-zeroPoint, 255 - zeroPoint]; adding MAGIC = 1.5 * 2^23 then
- * leaves round(v) in the low bits of the float, since one unit in the last place is 1 there, and
- * the float addition rounds halves to even.
+ * Rounding: v is first clamped to [-0.5, 255.5] - zeroPoint; adding MAGIC = 1.5 * 2^23 then leaves
+ * round(v) in the low bits of the float, since one unit in the last place is 1 there, and the
+ * float addition rounds halves to even. The -1 and 256 that may come out saturate as they are
+ * narrowed to bytes.
  *
  * Returns 1 when some value lay outside the range (its rounded result had to be clamped) or was NaN,
  * else 0.
@@ -21,16 +22,10 @@
 const MAGIC: f32 = 12582912;
 const MAGIC_BITS: i32 = 0x4b400000;
 
-/** Scaled v to [lo, hi], NaN to 0. */
+/** Scaled v to [lo, hi], NaN to lo: pmax(lo, v) is `lo < v ? v : lo`. */
 @inline
 function inRange(v: v128, lo: v128, hi: v128): v128 {
-  return f32x4.pmin(f32x4.pmax(v128.and(v, f32x4.eq(v, v)), lo), hi);
-}
-
-/** All ones where clamping moved v by no more than the rounding would. */
-@inline
-function unmoved(v: v128, clamped: v128): v128 {
-  return f32x4.le(f32x4.abs(f32x4.sub(v, clamped)), f32x4.splat(0.5));
+  return f32x4.pmin(f32x4.pmax(lo, v), hi);
 }
 
 
@@ -49,13 +44,12 @@ function convertRun(
   y: usize,
 ): bool {
   const s = f32x4.splat(inverseScale);
-  const lo = f32x4.splat(<f32>-zeroPoint);
-  const above = 255 - zeroPoint;
-  const hi = f32x4.splat(<f32>above);
+  const lo = f32x4.splat(<f32>-zeroPoint - 0.5);
+  const hi = f32x4.splat(255.5 - <f32>zeroPoint);
   const bias = i32x4.splat(MAGIC_BITS - zeroPoint);
   const mask = i8x16.splat(<i8>flip);
   const end = y + <usize>n;
-  let inside = i32x4.splat(-1);
+  let moved = i32x4.splat(0);
   while (y + 16 <= end) {
     const a = f32x4.mul(v128.load(x), s);
     const b = f32x4.mul(v128.load(x, 16), s);
@@ -65,8 +59,9 @@ function convertRun(
     const cb = inRange(b, lo, hi);
     const cc = inRange(c, lo, hi);
     const cd = inRange(d, lo, hi);
-    const ab = v128.and(unmoved(a, ca), unmoved(b, cb));
-    inside = v128.and(inside, v128.and(ab, v128.and(unmoved(c, cc), unmoved(d, cd))));
+    const ab = v128.or(f32x4.ne(a, ca), f32x4.ne(b, cb));
+    const cAndD = v128.or(f32x4.ne(c, cc), f32x4.ne(d, cd));
+    moved = v128.or(moved, v128.or(ab, cAndD));
     const low = i16x8.narrow_i32x4_s(toInteger(ca, bias), toInteger(cb, bias));
     const high = i16x8.narrow_i32x4_s(toInteger(cc, bias), toInteger(cd, bias));
     v128.store(y, v128.xor(i8x16.narrow_i16x8_u(low, high), mask));
@@ -77,12 +72,14 @@ function convertRun(
   while (y < end) {
     const v = f32x4.mul(v128.load32_splat(x), s);
     const clamped = inRange(v, lo, hi);
-    inside = v128.and(inside, unmoved(v, clamped));
-    store<u8>(y, i32x4.extract_lane(toInteger(clamped, bias), 0) ^ flip);
+    moved = v128.or(moved, f32x4.ne(v, clamped));
+    const integer = toInteger(clamped, bias);
+    const words = i16x8.narrow_i32x4_s(integer, integer);
+    store<u8>(y, i8x16.extract_lane_u(i8x16.narrow_i16x8_u(words, words), 0) ^ flip);
     x += 4;
     y += 1;
   }
-  return i32x4.all_true(inside);
+  return !v128.any_true(moved);
 }
 
 export function f32ToQu8(

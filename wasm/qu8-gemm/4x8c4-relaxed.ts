@@ -111,14 +111,17 @@ export function qu8Gemm4x8c4Relaxed(
           rowStart += rowStride;
         }
 
-        let c00 = i32x4.splat(0),
-          c01 = i32x4.splat(0);
-        let c10 = i32x4.splat(0),
-          c11 = i32x4.splat(0);
-        let c20 = i32x4.splat(0),
-          c21 = i32x4.splat(0);
-        let c30 = i32x4.splat(0),
-          c31 = i32x4.splat(0);
+        // The sums start from the correction.
+        let k0 = v128.load(correction + column);
+        let k1 = v128.load(correction + column, 16);
+        let c00 = k0,
+          c01 = k1,
+          c10 = k0,
+          c11 = k1,
+          c20 = k0,
+          c21 = k1,
+          c30 = k0,
+          c31 = k1;
         let b = panel;
         for (let offsets = segmentOffsets; offsets < offsetsEnd; offsets += 4) {
           const offset = <usize>load<i32>(offsets);
@@ -148,16 +151,14 @@ export function qu8Gemm4x8c4Relaxed(
           }
         }
 
-        let k0 = v128.load(correction + column),
-          k1 = v128.load(correction + column, 16);
-        c00 = f32x4.convert_i32x4_s(i32x4.add(c00, k0));
-        c01 = f32x4.convert_i32x4_s(i32x4.add(c01, k1));
-        c10 = f32x4.convert_i32x4_s(i32x4.add(c10, k0));
-        c11 = f32x4.convert_i32x4_s(i32x4.add(c11, k1));
-        c20 = f32x4.convert_i32x4_s(i32x4.add(c20, k0));
-        c21 = f32x4.convert_i32x4_s(i32x4.add(c21, k1));
-        c30 = f32x4.convert_i32x4_s(i32x4.add(c30, k0));
-        c31 = f32x4.convert_i32x4_s(i32x4.add(c31, k1));
+        c00 = f32x4.convert_i32x4_s(c00);
+        c01 = f32x4.convert_i32x4_s(c01);
+        c10 = f32x4.convert_i32x4_s(c10);
+        c11 = f32x4.convert_i32x4_s(c11);
+        c20 = f32x4.convert_i32x4_s(c20);
+        c21 = f32x4.convert_i32x4_s(c21);
+        c30 = f32x4.convert_i32x4_s(c30);
+        c31 = f32x4.convert_i32x4_s(c31);
         k0 = v128.load(scale + column);
         k1 = v128.load(scale + column, 16);
         c00 = f32x4.mul(c00, k0);
