@@ -183,7 +183,8 @@ export async function judge(
   setting: Setting,
 ): Promise<Judgement[]> {
   if (!observed.has(loaded)) {
-    set({ split: 1, precision: 'float32' });
+    // Asked for int8, it also remembers the weights: int8 begins when they come again.
+    set({ split: 1, precision: 'int8' });
     await infer(loaded, problems[0].input, problems[0].inputShape);
     observed.add(loaded);
   }
