@@ -5,6 +5,7 @@
  * Pages are cross-origin isolated, so that shared memory is there where the browser has it. Models
  * and the package as built are served beside the specs: `/models/`, `/dist/`, `/node_modules/`.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
@@ -32,6 +33,13 @@ const FIREFOX_PREFS = {
   'browser.region.network.url': '',
   'services.settings.server': 'data:,',
 };
+
+/** What the specs may load; `.models` is there when a suite needs it. */
+const SERVED = [
+  'dist/*',
+  'node_modules/@tensorflow/*/dist/*.min.js',
+  ...(existsSync('.models') ? ['.models/**/*'] : []),
+];
 
 /** WebKitGTK's own small browser; there is no launcher for it among the packages. */
 function MiniBrowser(baseBrowserDecorator) {
@@ -89,14 +97,11 @@ export default config => {
     ],
     files: [
       { pattern: bundle, watched: false },
-      ...['dist/*', '.models/**/*', 'build/test/*', 'node_modules/@tensorflow/*/dist/*.min.js'].map(
-        pattern => ({ pattern, watched: false, included: false, nocache: true }),
-      ),
+      ...SERVED.map(pattern => ({ pattern, watched: false, included: false, nocache: true })),
     ],
     proxies: {
       '/models/': '/base/.models/',
       '/dist/': '/base/dist/',
-      '/build/': '/base/build/',
       '/node_modules/': '/base/node_modules/',
     },
     customHeaders: [

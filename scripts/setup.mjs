@@ -119,7 +119,9 @@ export function findProgram(name) {
 function installPackages() {
   if (!stale()) return;
   console.log('Installing npm packages');
-  run(npm(), ['ci', '--no-audit', '--no-fund'], { stdio: ['ignore', 'inherit', 'inherit'] });
+  run(npm(), ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
 }
 
 /** Whether some package of the lock file is absent from node_modules or there in another version. */
