@@ -34,8 +34,7 @@ export async function main(args) {
     settings: values.settings.split(','),
     size: Number(values.size),
     rounds: Number(values.rounds),
-    models: '/base/.models',
-    wasm: '/base/node_modules/@tensorflow/tfjs-backend-wasm/dist/',
+    models: '/models',
     layers: values.layers,
   };
   const { chromium } = setup(['chromium']);
@@ -44,7 +43,7 @@ export async function main(args) {
   await buildPage();
   const { serve } = await import('../serve.mjs');
   const { launchChromium } = await import('../chromium.mjs');
-  const server = await serve({ '/': OUT, '/base/': ROOT });
+  const server = await serve({ '/': OUT, '/models/': join(ROOT, '.models') });
   const browser = await launchChromium(chromium);
   try {
     for (const net of plan.nets) {

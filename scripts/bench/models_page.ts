@@ -5,8 +5,6 @@
  * `bench.run(plan)` is called by the script; or the plan comes with the address (`?plan={...}`) and
  * the result is POSTed to /result, for a browser that nobody drives.
  */
-import '@tensorflow/tfjs-backend-wasm';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -14,6 +12,7 @@ import '@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops';
 import { explain } from '../../src/index.js';
 import type { LoadedNet, NetName } from '../../test/models/nets.js';
 import { NETS } from '../../test/models/nets.js';
+import '../../test/models/tfjs_wasm.js';
 
 export interface Plan {
   nets: NetName[];
@@ -22,9 +21,8 @@ export interface Plan {
   /** `wasm`, `webgl`, or `SPLIT/PRECISION` for mulayer, such as `cpu/auto` or `0.5/int8`. */
   settings: string[];
   rounds: number;
-  /** Where `.models/` and tfjs's .wasm files are. */
+  /** Where `.models/` is served. */
   models: string;
-  wasm: string;
   /** Rows of `explain()` wanted too. */
   layers?: boolean;
 }
@@ -44,7 +42,6 @@ export interface Row {
 }
 
 async function run(plan: Plan, report: (row: Row) => void): Promise<Row[]> {
-  setWasmPaths(plan.wasm);
   const rows: Row[] = [];
   for (const name of plan.nets) {
     const loaded = new Map<string, LoadedNet>();
