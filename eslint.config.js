@@ -72,7 +72,7 @@ export default defineConfig(
   },
   ...directions,
   {
-    files: ['test/**/*.ts'],
+    files: ['test/**/*.ts', 'scripts/bench/*.ts'],
     rules: { 'no-console': 'off', '@typescript-eslint/unbound-method': 'off' },
   },
   {

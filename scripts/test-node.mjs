@@ -7,6 +7,7 @@
  *     npm run test:node -- --flags=MULAYER_SPLIT:0.5,MULAYER_PRECISION:float32
  *     MULAYER_SPLIT=cpu npm run test:node
  */
+import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,28 +27,36 @@ await command(async () => {
       flags: { type: 'string', default: '' },
     },
   });
+  const { suites, ...rest } = values;
+  const [suite, ...others] = suites.split(',');
+  if (others.length > 0) return eachInItsOwnProcess([suite, ...others], rest);
   setup([]);
   const { buildWasm } = await import('./build.mjs');
-  const { bundleSuite, specFiles } = await import('./test-bundles.mjs');
+  const { bundleSuite } = await import('./test-bundles.mjs');
   await buildWasm();
+  const bundle = await bundleSuite(suite, 'node');
 
   const options = { backend: values.backend, flags: flags(values.flags) };
   globalThis.__karma__ = { config: { args: [JSON.stringify(options)] } };
   const jasmineCore = require('jasmine-core');
   const env = jasmineCore.boot(jasmineCore).getEnv();
   env.clearReporters();
-  env.configure({
-    random: false,
-    specFilter: spec => spec.getFullName().includes(values.grep),
-  });
-  env.addReporter(reporter());
-  for (const suite of values.suites.split(',')) {
-    if (specFiles(suite, 'node').length === 0) continue;
-    require(join(ROOT, await bundleSuite(suite, 'node')));
-  }
+  env.configure({ random: false, specFilter: spec => spec.getFullName().includes(values.grep) });
+  env.addReporter(reporter(suite));
+  require(join(ROOT, bundle));
   const { overallStatus } = await env.execute();
   process.exit(overallStatus === 'passed' ? 0 : 1);
 });
+
+/** Two copies of tfjs in one process share the engine and each other's kernels. */
+function eachInItsOwnProcess(suites, values) {
+  const args = Object.entries(values).map(([name, value]) => `--${name}=${value}`);
+  for (const suite of suites) {
+    const own = [process.argv[1], ...args, `--suites=${suite}`];
+    const { status } = spawnSync(process.execPath, own, { stdio: 'inherit' });
+    process.exitCode ||= status ?? 1;
+  }
+}
 
 /** MULAYER_* of the environment, then what `--flags` says. */
 function flags(text) {
@@ -60,7 +69,7 @@ function parse(value) {
   return value !== '' && Number.isFinite(Number(value)) ? Number(value) : value;
 }
 
-function reporter() {
+function reporter(suite) {
   const counts = { passed: 0, failed: 0, pending: 0, excluded: 0 };
   const show = ({ fullName, failedExpectations }) => {
     console.log(`\n✗ ${fullName}`);
@@ -80,8 +89,8 @@ function reporter() {
     jasmineDone({ totalTime, failedExpectations }) {
       if (failedExpectations.length > 0) show({ fullName: 'jasmine', failedExpectations });
       const { passed, failed, pending } = counts;
-      console.log(`${(totalTime / 1000).toFixed(1)} s`);
-      console.log(`${passed} passed, ${failed} failed, ${pending} skipped`);
+      const counted = `${passed} passed, ${failed} failed, ${pending} skipped`;
+      console.log(`${suite}: ${counted}, ${(totalTime / 1000).toFixed(1)} s`);
     },
   };
 }
