@@ -6,7 +6,7 @@ import {
   PICTURES,
   type Problem,
   type Setting,
-  float32Bound,
+  FLOAT32_BOUND,
   hasPicture,
   infer,
   judge,
@@ -75,7 +75,7 @@ const api = {
       maxAbs: worst(one => one.maxAbs),
       maxRelative: worst(one => one.maxRelative),
       rmsRelative: worst(one => one.rmsRelative),
-      bound: float32 ? float32Bound(problems[0].net.name, setting.split) : undefined,
+      bound: float32 ? FLOAT32_BOUND : undefined,
       same: all.filter(({ same }) => same).length,
       of: all.length,
       different: all.flatMap((one, i) =>

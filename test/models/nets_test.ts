@@ -6,7 +6,7 @@
  * net. `node scripts/accuracy.mjs` does all of them and prints the table.
  */
 import type { LoadedNet, NetName } from './nets.js';
-import { type Problem, float32Bound, hasPicture, judge, onMulayer, problemsOf } from './judge.js';
+import { type Problem, FLOAT32_BOUND, hasPicture, judge, onMulayer, problemsOf } from './judge.js';
 
 // WebGL in software takes seconds for an inference.
 const MINUTES = 60_000;
@@ -96,7 +96,7 @@ for (const { net, picture, instead, shares, recorded, delegated } of TABLE) {
         `gives tfjs's numbers in float32, ${title}`,
         async () => {
           const [got] = await judge(loaded, problems, { split, precision: 'float32' });
-          expect(got.maxRelative).toBeLessThanOrEqual(float32Bound(net, split));
+          expect(got.maxRelative).toBeLessThanOrEqual(FLOAT32_BOUND);
           expect(got.same).withContext(`${got.answer}; expected ${got.expectedAnswer}`).toBeTrue();
           if (got.psnr !== undefined) expect(got.psnr).toBeGreaterThan(55);
         },
