@@ -39,6 +39,7 @@ export interface RunReport {
  */
 /** The base of every error thrown by this backend. */
 export declare class MulayerError extends Error {
+	/** The class's own, so that a message shows the kind of failure. */
 	name: string;
 }
 /** A `MULAYER_*` flag was given a value it does not have. */
