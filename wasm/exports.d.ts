@@ -82,6 +82,10 @@ export interface WasmKernels {
     y: Pointer,
     ldy: number,
   ): void;
+  /**
+   * For specs: makes qu8Gemm's tile 4 or 6 rows high on the relaxed dot, 0 what suits the machine.
+   */
+  setTileRows(rows: 0 | 4 | 6): void;
   /** qs8PackedBytes for the path without the relaxed dot. */
   qs8PackedBytesI16: WasmKernels['qs8PackedBytes'];
   /** qs8Pack for the path without the relaxed dot. */

@@ -4,15 +4,18 @@
  *
  * Built twice (asconfig.json): with relaxed SIMD and without. Both builds export the same names.
  */
+import { f32Gemm4x8 } from './f32-gemm/4x8';
+import { f32Gemm6x8 } from './f32-gemm/6x8';
 import { qs8PackX4c8, qs8PackedBytesX4c8 } from './qs8-pack/x4c8';
 import { qs8PackX8c4, qs8PackedBytesX8c4 } from './qs8-pack/x8c4';
 import { qu8Gemm2x4c8I16 } from './qu8-gemm/2x4c8-i16';
 import { qu8Gemm4x8c4Relaxed } from './qu8-gemm/4x8c4-relaxed';
+import { qu8Gemm6x8c4Relaxed } from './qu8-gemm/6x8c4-relaxed';
+import { isOneInstruction } from './relaxed-dot-kind/probe';
 
 export { alloc, free } from './memory/heap';
 export { setScratch } from './memory/scratch';
 export { relaxedDotKind } from './relaxed-dot-kind/probe';
-export { f32Gemm4x8 as f32Gemm } from './f32-gemm/4x8';
 export {
   qs8PackX4c8 as qs8PackI16,
   qs8PackedBytesX4c8 as qs8PackedBytesI16,
@@ -33,7 +36,7 @@ export { f32Reduce } from './f32-reduce/x4';
 export { f32Softmax } from './f32-softmax/x4';
 export { gatherRows } from './x8-gather/rows';
 
-// The three that differ: on the relaxed dot where the build has it, else the same as ...I16.
+// Those that differ between builds or machines.
 
 export function qs8PackedBytes(segments: i32, segmentLength: i32, n: i32): i32 {
   if (ASC_FEATURE_RELAXED_SIMD) return qs8PackedBytesX8c4(segments, segmentLength, n);
@@ -58,6 +61,14 @@ export function qs8Pack(
   }
 }
 
+/** Rows of qu8Gemm's tile on the relaxed dot; 0: by what the dot is made of. */
+let tileRows: i32 = 0;
+
+/** For specs: makes qu8Gemm use the tile of 4 or of 6 rows; 0 gives it back the choice. */
+export function setTileRows(rows: i32): void {
+  tileRows = rows;
+}
+
 export function qu8Gemm(
   x: usize,
   m: i32,
@@ -79,26 +90,49 @@ export function qu8Gemm(
   ldy: i32,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    qu8Gemm4x8c4Relaxed(
-      x,
-      m,
-      ow,
-      pixelStride,
-      rowStride,
-      segments,
-      segmentLength,
-      segmentOffsets,
-      packed,
-      n,
-      correction,
-      scale,
-      bias,
-      alpha,
-      lo,
-      hi,
-      y,
-      ldy,
-    );
+    if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
+      qu8Gemm6x8c4Relaxed(
+        x,
+        m,
+        ow,
+        pixelStride,
+        rowStride,
+        segments,
+        segmentLength,
+        segmentOffsets,
+        packed,
+        n,
+        correction,
+        scale,
+        bias,
+        alpha,
+        lo,
+        hi,
+        y,
+        ldy,
+      );
+    } else {
+      qu8Gemm4x8c4Relaxed(
+        x,
+        m,
+        ow,
+        pixelStride,
+        rowStride,
+        segments,
+        segmentLength,
+        segmentOffsets,
+        packed,
+        n,
+        correction,
+        scale,
+        bias,
+        alpha,
+        lo,
+        hi,
+        y,
+        ldy,
+      );
+    }
   } else {
     qu8Gemm2x4c8I16(
       x,
@@ -121,4 +155,65 @@ export function qu8Gemm(
       ldy,
     );
   }
+}
+
+export function f32Gemm(
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  w: usize,
+  n: i32,
+  ldw: i32,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD)
+    f32Gemm6x8(
+      x,
+      m,
+      ow,
+      pixelStride,
+      rowStride,
+      segments,
+      segmentLength,
+      segmentOffsets,
+      w,
+      n,
+      ldw,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      ldy,
+    );
+  else
+    f32Gemm4x8(
+      x,
+      m,
+      ow,
+      pixelStride,
+      rowStride,
+      segments,
+      segmentLength,
+      segmentOffsets,
+      w,
+      n,
+      ldw,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      ldy,
+    );
 }

@@ -19,25 +19,24 @@ interface Path {
   greatest: number;
   /** Greatest weight; 127 when absent. */
   largest?: number;
+  /** Rows of the tile that is forced; the kernels choose when absent. */
+  rows?: 4 | 6;
 }
 
 const PATHS: readonly Path[] = [
   { name: 'i16', build: 'baseline', kind: null, i16: true, xor: 0, greatest: 255 },
   { name: 'i16', build: 'relaxed', kind: null, i16: true, xor: 0, greatest: 255 },
   { name: 'default', build: 'baseline', kind: null, i16: false, xor: 0, greatest: 255 },
-  { name: 'unsigned dot', build: 'relaxed', kind: 1, i16: false, xor: 0, greatest: 255 },
-  { name: 'signed dot', build: 'relaxed', kind: 2, i16: false, xor: 0x80, greatest: 255 },
-  {
-    name: 'saturating dot, weights within 64',
-    build: 'relaxed',
-    kind: 3,
-    i16: false,
-    xor: 0,
-    greatest: 255,
-    largest: 64,
-  },
-  // With 7 bits the specification leaves the dot no choice: the kernel can be run on any engine.
-  { name: '7-bit dot', build: 'relaxed', kind: null, i16: false, xor: 0, greatest: 127 },
+  ...([4, 6] as const).flatMap((rows): Path[] => {
+    const dot = { build: 'relaxed', i16: false, xor: 0, greatest: 255, rows } as const;
+    return [
+      { ...dot, name: `unsigned dot, ${rows} rows`, kind: 1 },
+      { ...dot, name: `signed dot, ${rows} rows`, kind: 2, xor: 0x80 },
+      { ...dot, name: `saturating dot, ${rows} rows, weights within 64`, kind: 3, largest: 64 },
+      // With 7 bits the specification leaves the dot no choice: this runs on any engine.
+      { ...dot, name: `7-bit dot, ${rows} rows`, kind: null, greatest: 127 },
+    ];
+  }),
 ];
 
 /** `it` for each path; pending where the engine's dot is of another kind. */
@@ -51,7 +50,12 @@ function itOnAllPaths(
       if (path.kind !== null && path.kind !== kind) {
         return pending(`this engine's relaxed dot is of kind ${kind}`);
       }
-      body(path, kernels, arena);
+      kernels.setTileRows(path.rows ?? 0);
+      try {
+        body(path, kernels, arena);
+      } finally {
+        kernels.setTileRows(0);
+      }
     });
   }
 }

@@ -54,3 +54,12 @@ export function relaxedDotKind(): i32 {
   }
   return NEITHER;
 }
+
+/** The kind, once it is known; a global, so it belongs to the instance. */
+let kind: i32 = -1;
+
+/** Whether sums are exact for all bytes, which only machines with the dot as one instruction do. */
+export function isOneInstruction(): bool {
+  if (kind < 0) kind = relaxedDotKind();
+  return kind == UNSIGNED || kind == SIGNED;
+}

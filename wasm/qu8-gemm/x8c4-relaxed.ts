@@ -1,0 +1,281 @@
+/**
+ * y [m,n] = act(f32(x [m,K] * w [K,n] + correction [n]) * scale [n] + bias [n]), bytes by signed
+ * bytes, exact 32-bit sums; K = segments * segmentLength.
+ *
+ *     x         patches of an image, see wasm/README.md; u8, or x ^ 0x80 where the engine's dot
+ *               reads its second operand as signed (relaxed-dot-kind)
+ *     packed    w as qs8-pack/x8c4 lays it
+ *     y         rows of ldy floats
+ *
+ * The tile is `rows` pixels by 8 columns, 4 or 6 (a constant of whoever inlines this); a step takes
+ * 4 of K:
+ *
+ *                       b0   j0..j3, 4 k each    b1   j4..j7
+ *                      ┌────┬────┬────┬────┐    ┌────┬────┬────┬────┐
+ *                      └────┴────┴────┴────┘    └────┴────┴────┴────┘
+ *      p0 ─► x0 (4 k, repeated 4 times)  c00 += dot(b0, x0)   c01 += dot(b1, x0)
+ *      p1 ─►                             c10                  c11
+ *      ...
+ *      p5 ─►                             c50                  c51
+ *
+ * 8 or 12 accumulators, 2 of w and 1 of x: V8 has 15 SIMD registers on x86 (and one of its own).
+ * 4 x 12 does not fit, spills, and runs at half the speed.
+ *
+ * Not unrolled: then V8 13 hoists loads until registers run out (42 against 44 GMAC/s; f32-gemm
+ * without fused multiply-add even 15 against 21).
+ *
+ * Order: blocks of pixels, whose patch of the image stays in L2; columns by 8, whose panel of w
+ * (8 * K bytes) stays in L1; pixels by `rows`.
+ *
+ * The epilogue rounds three times: to float32, after * scale, after + bias; both builds alike.
+ * May read 3 bytes beyond a segment of x, and 28 bytes beyond correction, scale, bias and alpha.
+ */
+import { clamp, prelu, storeLanes8 } from '../simd';
+
+const COLUMNS: i32 = 8;
+const DEPTH: i32 = 4;
+const GROUP_BYTES: usize = 32;
+/** Bytes of image that one block of pixels walks over: a small part of L2. */
+const BLOCK_BYTES: i32 = 1 << 17;
+
+
+@inline
+function dot(w: v128, x: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
+  return unreachable();
+}
+
+
+@inline
+export function qu8GemmX8c4Relaxed(
+  rows: i32,
+  x: usize,
+  m: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  segments: i32,
+  segmentLength: i32,
+  segmentOffsets: usize,
+  packed: usize,
+  n: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  ldy: i32,
+): void {
+  assert(rows == 4 || rows == 6);
+  assert(m >= 0);
+  assert(ow > 0);
+  assert(segments > 0);
+  assert(segmentLength > 0);
+  assert(n >= 0 && n <= ldy);
+  const groups = (segmentLength + DEPTH - 1) / DEPTH;
+  const segmentBytes = <usize>groups * GROUP_BYTES;
+  const panelBytes = <usize>segments * segmentBytes;
+  const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
+  const yRow = (<usize>ldy) << 2;
+  const low = f32x4.splat(lo);
+  const high = f32x4.splat(hi);
+  const block = max(16, BLOCK_BYTES / max(1, pixelStride) / rows) * rows;
+
+  for (let blockStart = 0; blockStart < m; blockStart += block) {
+    const blockEnd = min(m, blockStart + block);
+    let panel = packed;
+    for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
+      const columns = min(COLUMNS, n - j);
+      const column = (<usize>j) << 2;
+      let ox = blockStart % ow;
+      let rowStart = x + <usize>((blockStart / ow) * rowStride);
+      let out = y + <usize>blockStart * yRow + column;
+      for (let i = blockStart; i < blockEnd; i += rows, out += yRow * <usize>rows) {
+        // Pixels of the tile; those beyond m repeat the one before.
+        const p0 = rowStart + <usize>(ox * pixelStride);
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
+        const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
+        const p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
+        const p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
+        if (++ox == ow) {
+          ox = 0;
+          rowStart += rowStride;
+        }
+        let p4 = p3,
+          p5 = p3;
+        if (rows > 4) {
+          p4 = i + 4 < m ? rowStart + <usize>(ox * pixelStride) : p3;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+          p5 = i + 5 < m ? rowStart + <usize>(ox * pixelStride) : p4;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+        }
+
+        // The sums start from the correction.
+        let k0 = v128.load(correction + column);
+        let k1 = v128.load(correction + column, 16);
+        let c00 = k0,
+          c01 = k1,
+          c10 = k0,
+          c11 = k1,
+          c20 = k0,
+          c21 = k1,
+          c30 = k0,
+          c31 = k1,
+          c40 = k0,
+          c41 = k1,
+          c50 = k0,
+          c51 = k1;
+        let b = panel;
+        for (let offsets = segmentOffsets; offsets < offsetsEnd; offsets += 4) {
+          const offset = <usize>load<i32>(offsets);
+          let a0 = p0 + offset;
+          let a1 = p1 + offset;
+          let a2 = p2 + offset;
+          let a3 = p3 + offset;
+          let a4 = p4 + offset;
+          let a5 = p5 + offset;
+          for (const end = b + segmentBytes; b < end; b += GROUP_BYTES) {
+            const b0 = v128.load(b);
+            const b1 = v128.load(b, 16);
+            let x0: v128;
+            x0 = v128.load32_splat(a0);
+            c00 = dot(b0, x0, c00);
+            c01 = dot(b1, x0, c01);
+            a0 += DEPTH;
+            x0 = v128.load32_splat(a1);
+            c10 = dot(b0, x0, c10);
+            c11 = dot(b1, x0, c11);
+            a1 += DEPTH;
+            x0 = v128.load32_splat(a2);
+            c20 = dot(b0, x0, c20);
+            c21 = dot(b1, x0, c21);
+            a2 += DEPTH;
+            x0 = v128.load32_splat(a3);
+            c30 = dot(b0, x0, c30);
+            c31 = dot(b1, x0, c31);
+            a3 += DEPTH;
+            if (rows > 4) {
+              x0 = v128.load32_splat(a4);
+              c40 = dot(b0, x0, c40);
+              c41 = dot(b1, x0, c41);
+              a4 += DEPTH;
+              x0 = v128.load32_splat(a5);
+              c50 = dot(b0, x0, c50);
+              c51 = dot(b1, x0, c51);
+              a5 += DEPTH;
+            }
+          }
+        }
+
+        c00 = f32x4.convert_i32x4_s(c00);
+        c01 = f32x4.convert_i32x4_s(c01);
+        c10 = f32x4.convert_i32x4_s(c10);
+        c11 = f32x4.convert_i32x4_s(c11);
+        c20 = f32x4.convert_i32x4_s(c20);
+        c21 = f32x4.convert_i32x4_s(c21);
+        c30 = f32x4.convert_i32x4_s(c30);
+        c31 = f32x4.convert_i32x4_s(c31);
+        if (rows > 4) {
+          c40 = f32x4.convert_i32x4_s(c40);
+          c41 = f32x4.convert_i32x4_s(c41);
+          c50 = f32x4.convert_i32x4_s(c50);
+          c51 = f32x4.convert_i32x4_s(c51);
+        }
+        k0 = v128.load(scale + column);
+        k1 = v128.load(scale + column, 16);
+        c00 = f32x4.mul(c00, k0);
+        c01 = f32x4.mul(c01, k1);
+        c10 = f32x4.mul(c10, k0);
+        c11 = f32x4.mul(c11, k1);
+        c20 = f32x4.mul(c20, k0);
+        c21 = f32x4.mul(c21, k1);
+        c30 = f32x4.mul(c30, k0);
+        c31 = f32x4.mul(c31, k1);
+        if (rows > 4) {
+          c40 = f32x4.mul(c40, k0);
+          c41 = f32x4.mul(c41, k1);
+          c50 = f32x4.mul(c50, k0);
+          c51 = f32x4.mul(c51, k1);
+        }
+        if (bias) {
+          k0 = v128.load(bias + column);
+          k1 = v128.load(bias + column, 16);
+          c00 = f32x4.add(c00, k0);
+          c01 = f32x4.add(c01, k1);
+          c10 = f32x4.add(c10, k0);
+          c11 = f32x4.add(c11, k1);
+          c20 = f32x4.add(c20, k0);
+          c21 = f32x4.add(c21, k1);
+          c30 = f32x4.add(c30, k0);
+          c31 = f32x4.add(c31, k1);
+          if (rows > 4) {
+            c40 = f32x4.add(c40, k0);
+            c41 = f32x4.add(c41, k1);
+            c50 = f32x4.add(c50, k0);
+            c51 = f32x4.add(c51, k1);
+          }
+        }
+        if (alpha) {
+          k0 = v128.load(alpha + column);
+          k1 = v128.load(alpha + column, 16);
+          c00 = prelu(c00, k0);
+          c01 = prelu(c01, k1);
+          c10 = prelu(c10, k0);
+          c11 = prelu(c11, k1);
+          c20 = prelu(c20, k0);
+          c21 = prelu(c21, k1);
+          c30 = prelu(c30, k0);
+          c31 = prelu(c31, k1);
+          if (rows > 4) {
+            c40 = prelu(c40, k0);
+            c41 = prelu(c41, k1);
+            c50 = prelu(c50, k0);
+            c51 = prelu(c51, k1);
+          }
+        } else {
+          c00 = clamp(c00, low, high);
+          c01 = clamp(c01, low, high);
+          c10 = clamp(c10, low, high);
+          c11 = clamp(c11, low, high);
+          c20 = clamp(c20, low, high);
+          c21 = clamp(c21, low, high);
+          c30 = clamp(c30, low, high);
+          c31 = clamp(c31, low, high);
+          if (rows > 4) {
+            c40 = clamp(c40, low, high);
+            c41 = clamp(c41, low, high);
+            c50 = clamp(c50, low, high);
+            c51 = clamp(c51, low, high);
+          }
+        }
+        storeLanes8(out, c00, c01, columns);
+        if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
+        if (i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
+        if (i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
+        if (rows > 4) {
+          if (i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
+          if (i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
+        }
+      }
+    }
+  }
+}
