@@ -35,14 +35,16 @@ export function aliasShape(
 export const ALIASES = ['Identity', 'Reshape', 'ExpandDims'];
 
 function reshaped({ shape }: Spec, wanted: number[]): number[] {
-  const size = util.sizeFromShape(shape as number[]);
-  const full = util.inferFromImplicitShape(wanted, size);
-  if (util.sizeFromShape(full) !== size) {
-    throw new ArgumentError(
-      `shape: expected ${size} elements as in [${shape.join()}], got [${full.join()}]`,
-    );
+  try {
+    const size = util.sizeFromShape(shape as number[]);
+    const full = util.inferFromImplicitShape(wanted, size);
+    util.assertNonNegativeIntegerDimensions(full);
+    if (util.sizeFromShape(full) === size) return full;
+  } catch {
+    // Said below.
   }
-  return full;
+  const [from, to] = [shape, wanted].map(numbers => `[${numbers.join()}]`);
+  throw new ArgumentError(`shape: expected one with the elements of ${from}, got ${to}`);
 }
 
 function expanded(shape: readonly number[], dim: number): number[] {

@@ -150,17 +150,19 @@ export class CpuProcessor implements Processor<CpuBuffer> {
       const dataId = cpu.write(buffer.numbers(), shape as number[], dtype);
       infos[key] = { dataId, shape: shape as number[], dtype };
     }
-    const results = runKernel('cpu', name, infos, isList, attributes);
-    const buffers = results.map((result, i) => {
-      // A kernel may hand an input's own numbers through, which may lie on the heap: copy.
-      const numbers = takeNumbers('cpu', result) as Numbers;
-      const lent = Object.values(inputs).some(
-        input => input.buffer.numbers().buffer === numbers.buffer,
-      );
-      return this.upload(lent ? numbers.slice() : numbers, outputs[i]);
-    });
-    for (const info of Object.values(infos)) dropResult('cpu', info);
-    return buffers;
+    try {
+      const results = runKernel('cpu', name, infos, isList, attributes);
+      return results.map((result, i) => {
+        // A kernel may hand an input's own numbers through, which may lie on the heap: copy.
+        const numbers = takeNumbers('cpu', result) as Numbers;
+        const lent = Object.values(inputs).some(
+          input => input.buffer.numbers().buffer === numbers.buffer,
+        );
+        return this.upload(lent ? numbers.slice() : numbers, outputs[i]);
+      });
+    } finally {
+      for (const info of Object.values(infos)) dropResult('cpu', info);
+    }
   }
 
   private copyColumns(
