@@ -1,6 +1,6 @@
 /**
  * Real nets on mulayer against the same nets on tfjs's own wasm backend: how far the numbers are
- * apart, and whether the answers are the same. The specs assert on it, `scripts/accuracy.mjs`
+ * apart, and whether the answers are the same. The specs assert on it, `scripts/bench/accuracy.mjs`
  * prints it.
  */
 import '@tensorflow/tfjs-backend-cpu';

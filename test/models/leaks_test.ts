@@ -1,5 +1,5 @@
 /**
- * Inference after inference, nothing is left behind. Ten here; `node scripts/accuracy.mjs` does 200
+ * Inference after inference, nothing is left behind. Ten here; `npm run bench -- accuracy` does 200
  * of each net.
  */
 import { type Problem, onMulayer, problemsOf, set } from './judge.js';

@@ -3,7 +3,7 @@
  * the answers are.
  *
  * This is the short form: every net at one share on one picture, and every share on the smallest
- * net. `node scripts/accuracy.mjs` does all of them and prints the table.
+ * net. `npm run bench -- accuracy` does all of them and prints the table.
  */
 import type { LoadedNet, NetName } from './nets.js';
 import { type Problem, FLOAT32_BOUND, hasPicture, judge, onMulayer, problemsOf } from './judge.js';

@@ -1,4 +1,4 @@
-/** The page of `scripts/accuracy.mjs`: it computes, the script asks and prints. */
+/** The page of `scripts/bench/accuracy.mjs`: it computes, the script asks and prints. */
 import * as tf from '@tensorflow/tfjs-core';
 
 import {
@@ -13,12 +13,12 @@ import {
   onMulayer,
   problemsOf,
   set,
-} from './judge.js';
-import { LABELLED } from './labelled.js';
-import { growth, holdingsAfterEach } from './leaks.js';
-import { type LoadedNet, NETS, type NetName } from './nets.js';
-import { pictureTensor } from './pictures.js';
-import { MODELS_URL } from './urls.js';
+} from '../../test/models/judge.js';
+import { LABELLED } from '../../test/models/labelled.js';
+import { growth, holdingsAfterEach } from '../../test/models/leaks.js';
+import { type LoadedNet, NETS, type NetName } from '../../test/models/nets.js';
+import { pictureTensor } from '../../test/models/pictures.js';
+import { MODELS_URL } from '../../test/models/urls.js';
 
 let loaded: LoadedNet | undefined;
 let problems: Problem[] = [];
@@ -143,7 +143,7 @@ const api = {
 /** NaN is the worst of all. */
 const max = (a: number, b: number) => (a > b || Number.isNaN(a) ? a : b);
 
-/** What `scripts/accuracy.mjs` calls. */
+/** What `scripts/bench/accuracy.mjs` calls. */
 export type AccuracyPage = typeof api;
 declare global {
   interface Window {

@@ -2,10 +2,10 @@
  * The accuracy table: real nets, unchanged, on mulayer against tfjs's own wasm backend, for every
  * share and precision. It takes some minutes where WebGL runs in software.
  *
- *     node scripts/accuracy.mjs                         everything
- *     node scripts/accuracy.mjs --nets=faceres,esrgan --splits=1 --precisions=int8
- *     node scripts/accuracy.mjs --leaks=200 --nets=faceres --splits=
- *     node scripts/accuracy.mjs --tops --splits=        labelled pictures: what int8 costs
+ *     npm run bench -- accuracy                         everything
+ *     npm run bench -- accuracy --nets=faceres,esrgan --splits=1 --precisions=int8
+ *     npm run bench -- accuracy --leaks=200 --nets=faceres --splits=
+ *     npm run bench -- accuracy --tops --splits=        labelled pictures: what int8 costs
  *
  *     --chromium-flags="--use-angle=gl"                 another WebGL than the default one
  *
@@ -16,9 +16,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { SetupError, command, setup } from './setup.mjs';
+import { SetupError, setup } from '../setup.mjs';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const OUT = join(ROOT, 'build', 'accuracy');
 
 /** On which pictures each net is judged: the six photographs, or what else there is. */
@@ -33,8 +33,9 @@ const NETS = {
 /** dB that ESRGAN-slim has to reach against its shipped result. */
 const PSNR = { float32: 55, int8: 40, auto: 40 };
 
-async function main() {
+export async function main(args) {
   const { values } = parseArgs({
+    args,
     options: {
       nets: { type: 'string', default: 'centernet,faceres,inception,esrgan,nanodet' },
       splits: { type: 'string', default: '0,0.25,0.5,0.75,1' },
@@ -53,12 +54,12 @@ async function main() {
   const splits = list(values.splits).map(split => (split === 'auto' ? split : Number(split)));
   const precisions = list(values.precisions);
   const { chromium } = setup(['chromium']);
-  const { MODELS_DIR, ensureModels } = await import('./models.mjs');
+  const { MODELS_DIR, ensureModels } = await import('../models.mjs');
   await ensureModels([...nets, 'faces', 'pictures', ...(values.tops ? ['stamps'] : [])]);
   await buildPage();
 
-  const { serve } = await import('./serve.mjs');
-  const { launchChromium } = await import('./chromium.mjs');
+  const { serve } = await import('../serve.mjs');
+  const { launchChromium } = await import('../chromium.mjs');
   const server = await serve({ '/': OUT, '/models/': MODELS_DIR });
   const browser = await launchChromium(chromium, list(values['chromium-flags'], ' '));
   const broken = [];
@@ -161,13 +162,13 @@ async function printTops(net, call) {
 }
 
 async function buildPage() {
-  const { BUNDLE, buildWasm } = await import('./build.mjs');
+  const { BUNDLE, buildWasm } = await import('../build.mjs');
   const { build } = await import('esbuild');
   await buildWasm();
   await mkdir(OUT, { recursive: true });
   await build({
     ...BUNDLE,
-    entryPoints: [join(ROOT, 'test/models/accuracy.ts')],
+    entryPoints: [join(ROOT, 'scripts/bench/accuracy_page.ts')],
     outfile: join(OUT, 'accuracy.js'),
     format: 'iife',
     define: { global: 'globalThis' },
@@ -177,5 +178,3 @@ async function buildPage() {
 }
 
 const list = (text, separator = ',') => text.split(separator).filter(Boolean);
-
-await command(main);
