@@ -56,10 +56,10 @@ async function main({ headless = !hasDisplay(), help, picture, port }) {
   const { chromium } = setup(headless ? ['chromium'] : []);
   const { DEMO, MODELS_DIR, ensureModels } = await import('./models.mjs');
   await ensureModels(DEMO);
+  const { routes, query } = pictureRoute(picture, MODELS_DIR);
   console.log('start: building the page');
   await buildPage();
 
-  const { routes, query } = pictureRoute(picture, MODELS_DIR);
   const server = await listen(
     {
       '/': OUT,
