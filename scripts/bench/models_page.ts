@@ -90,6 +90,9 @@ async function run(plan: Plan, report: (row: Row) => void): Promise<Row[]> {
   return rows;
 }
 
+// One thread on either side: mulayer has one, and tfjs-wasm is to be compared with that.
+tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+
 async function use(setting: string): Promise<string> {
   if (!setting.includes('/')) {
     await tf.setBackend(setting);
