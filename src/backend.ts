@@ -97,8 +97,8 @@ export class MulayerBackend extends KernelBackend {
 
   override async read(dataId: object): Promise<BackendValues> {
     const value = this.find(dataId);
-    // The reader keeps the value alive, whatever the user disposes meanwhile.
-    value.refs++;
+    // The reader is one more use: it keeps the value alive, whatever becomes of its data id.
+    value.uses++;
     try {
       while (value.pending) {
         this.startRun();
@@ -109,7 +109,7 @@ export class MulayerBackend extends KernelBackend {
       if (!value.error && this.executor.onlyOnGpu(value)) await this.gpu!.settled();
       return this.valuesOf(value);
     } finally {
-      value.refs--;
+      value.uses--;
       this.graph.release(value);
     }
   }

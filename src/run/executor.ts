@@ -62,7 +62,7 @@ export class Executor {
     );
     const layers: LayerReport[] = [];
     for (const [i, node] of nodes.entries()) {
-      if (node.wanted) {
+      if (node.wanted || isRehearsal) {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
         layers.push(this.step(node, placement, plan.layers[i], settings, plan.runs === 0));
