@@ -8,12 +8,16 @@
 import '@tensorflow/tfjs-core/dist/register_all_gradients.js';
 import * as tf from '@tensorflow/tfjs-core';
 
-import type { MulayerBackend } from '../src/backend.js';
+import { kernels } from '../kernels/table.js';
+import { MulayerBackend } from '../src/backend.js';
 import type { Precision, Split } from '../src/flags.js';
 import { explain } from '../src/index.js';
 import type { LayerReport } from '../src/index.js';
 import { roundCut } from '../src/plan/partition.js';
+import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { dotKind } from '../src/processors/cpu/product.js';
+import type { GpuProcessor } from '../src/processors/gpu/processor.js';
+import { registerKernels } from '../src/register.js';
 import { options } from './options.js';
 
 /** Half a unit in the last place of 1 in float32: one rounding. */
@@ -76,6 +80,18 @@ export function backend(): MulayerBackend {
 export const hasGpu = (): boolean => backend().gpu !== undefined;
 
 export const heapBytes = (): number => backend().memory().mulayerHeapBytes;
+
+/** tfjs's names of the kernels of the last run. */
+export const operations = (): string[] => explain().layers.map(({ op }) => op);
+
+/** The same backend under another name, with these processors. */
+export function registerAs(
+  name: string,
+  processors: () => Promise<[CpuProcessor, GpuProcessor | undefined]>,
+): void {
+  registerKernels(name);
+  tf.registerBackend(name, async () => new MulayerBackend(kernels, ...(await processors())), 0);
+}
 
 /** Defaults, then what the runner was asked for, then these. */
 export function setFlags(flags: Record<string, string | number | boolean> = {}): void {
