@@ -26,9 +26,8 @@ export interface Plan {
 
 export interface Result {
   relaxedDotKind: number | null;
-  /** GMAC/s by name. */
-  limits: Record<string, number>;
-  rows: { shape: Shape; gmacs: Record<string, number> }[];
+  /** GMAC/s by name; of the limits in the same rounds. */
+  rows: { shape: Shape; gmacs: Record<string, number>; limits: Record<string, number> }[];
 }
 
 /** wasm/bench.ts */
@@ -38,11 +37,11 @@ interface Limits {
   peakDotI16(iterations: number): number;
 }
 
-/** Multiplications of one iteration of a loop of wasm/bench.ts. */
+/** Which loop is the limit of a column's first word, and multiplications of one iteration. */
 const LIMITS: readonly [name: string, loop: keyof Limits, macs: number][] = [
-  ['relaxed dot', 'peakDot', 12 * 16],
-  ['i16 dot', 'peakDotI16', 12 * 8],
-  ['relaxed madd', 'peakMadd', 12 * 4],
+  ['dot', 'peakDot', 12 * 16],
+  ['i16', 'peakDotI16', 12 * 8],
+  ['f32', 'peakMadd', 12 * 4],
 ];
 
 async function instantiate<Exports>(bytes: Uint8Array): Promise<[Exports, WebAssembly.Memory]> {
@@ -58,9 +57,12 @@ async function instantiate<Exports>(bytes: Uint8Array): Promise<[Exports, WebAss
 /** One thing to measure: runs once, synchronously. */
 interface Contestant {
   name: string;
+  macs: number;
   run: () => void;
   close: () => void;
 }
+
+const macsOf = ([h, w, ci, k, co]: Shape) => h * w * ci * k * k * co;
 
 /** Our kernels of one build on one shape. */
 function ours(
@@ -84,6 +86,7 @@ function ours(
     blocks.push(at);
     return at;
   };
+  const macs = macsOf([h, w, ci, k, co]);
   const border = (k - 1) / 2;
   const [hp, wp] = [h + 2 * border, w + 2 * border];
   const m = h * w;
@@ -111,7 +114,7 @@ function ours(
     const close = () => {
       if (--open === 0) blocks.forEach(kernels.free);
     };
-    return { name: `${name} ${build}`, run, close };
+    return { name: `${name} ${build}`, macs, run, close };
   };
   const all = [
     contestant('f32', () =>
@@ -134,6 +137,7 @@ function theirs([h, w, ci, k, co]: Shape): Contestant {
   const options = { x, filter, bias, strides: 1, pad: 'same', activation: 'relu' } as const;
   return {
     name: 'tfjs-wasm',
+    macs: macsOf([h, w, ci, k, co]),
     run: () => tf.dispose(tf.fused.conv2d(options)),
     close: () => tf.dispose([x, filter, bias]),
   };
@@ -142,56 +146,52 @@ function theirs([h, w, ci, k, co]: Shape): Contestant {
 export async function run(plan: Plan): Promise<Result> {
   const builds: [string, WasmKernels, WebAssembly.Memory][] = [];
   builds.push(['baseline', ...(await instantiate<WasmKernels>(baselineBytes))]);
-  const relaxed = WebAssembly.validate(relaxedBytes as Uint8Array<ArrayBuffer>);
-  const limits: Record<string, number> = {};
-  let relaxedDotKind: number | null = null;
-  if (relaxed) {
+  const limits: Contestant[] = [];
+  if (WebAssembly.validate(relaxedBytes as Uint8Array<ArrayBuffer>)) {
     builds.push(['relaxed', ...(await instantiate<WasmKernels>(relaxedBytes))]);
-    relaxedDotKind = builds[1][1].relaxedDotKind();
     const [loops] = await instantiate<Limits>(benchBytes);
     for (const [name, loop, macs] of LIMITS) {
       const iterations = 1e6;
       const run = () => void loops[loop](iterations);
-      const [ms] = measure([{ name, run, close: () => undefined }], plan.rounds, plan.sample);
-      limits[name] = (iterations * macs) / ms / 1e6;
+      limits.push({ name, macs: iterations * macs, run, close: () => undefined });
     }
   }
   // tfjs-wasm finds its files by fetch, which Node's fetch does not do for blobs of its own.
   const page = typeof document !== 'undefined';
+  // One thread, as ours.
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (page) await tf.setBackend('wasm');
-  const wanted = (name: string) => plan.only.length === 0 || plan.only.includes(name);
   const rows: Result['rows'] = [];
   for (const shape of plan.shapes) {
-    const [h, w, ci, k, co] = shape;
     const contestants = builds.flatMap(([name, kernels, memory]) =>
       ours(name, kernels, memory, shape),
     );
     if (page) contestants.push(theirs(shape));
-    const running = contestants.filter(({ name }) => wanted(name));
-    const times = measure(running, plan.rounds, plan.sample);
+    const wanted = contestants.filter(
+      ({ name }) => plan.only.length === 0 || plan.only.includes(name),
+    );
+    const speeds = measure([...limits, ...wanted], plan.rounds, plan.sample);
     contestants.forEach(({ close }) => close());
-    const macs = h * w * ci * k * k * co;
-    const gmacs = Object.fromEntries(running.map(({ name }, i) => [name, macs / times[i] / 1e6]));
-    rows.push({ shape, gmacs });
+    const named = (list: Contestant[], from: number) =>
+      Object.fromEntries(list.map(({ name }, i) => [name, speeds[from + i]]));
+    rows.push({ shape, limits: named(limits, 0), gmacs: named(wanted, limits.length) });
     await new Promise(resolve => setTimeout(resolve));
   }
-  return { relaxedDotKind, limits, rows };
+  const relaxed = builds.find(([name]) => name === 'relaxed');
+  return { relaxedDotKind: relaxed ? relaxed[1].relaxedDotKind() : null, rows };
 }
 
-/** Milliseconds of one run of each: median over rounds, in which all take their turn. */
+/** GMAC/s of each: of the median over rounds, in which all take their turn. */
 function measure(contestants: Contestant[], rounds: number, sample: number): number[] {
   const repeats = contestants.map(({ run }) => {
     // Until the engine's optimising compiler is done with it, and to know how long it takes.
-    const end = performance.now() + 3 * sample;
+    const start = performance.now();
     let runs = 0;
-    let start = performance.now();
-    for (let now = start; now < end || runs < 3; ++runs) {
+    while (runs < 3 || performance.now() - start < 3 * sample) {
       run();
-      const then = now;
-      now = performance.now();
-      if (runs === 0) start = then;
+      ++runs;
     }
-    return Math.max(1, Math.ceil((sample * runs) / (performance.now() - start)));
+    return Math.max(1, Math.round((sample * runs) / (performance.now() - start)));
   });
   const times = contestants.map(() => [] as number[]);
   for (let round = 0; round < rounds; ++round) {
@@ -201,7 +201,10 @@ function measure(contestants: Contestant[], rounds: number, sample: number): num
       times[i].push((performance.now() - start) / repeats[i]);
     });
   }
-  return times.map(all => all.sort((a, b) => a - b)[all.length >> 1]);
+  return contestants.map(({ macs }, i) => {
+    const median = times[i].sort((a, b) => a - b)[rounds >> 1];
+    return macs / median / 1e6;
+  });
 }
 
 (globalThis as { benchGemm?: unknown }).benchGemm = { run };
