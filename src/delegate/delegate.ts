@@ -83,6 +83,8 @@ export function delegate(
         ({ ours, theirs }) => theirs.dataId === result.dataId && ours.dtype === result.dtype,
       );
       if (!same) return adopt(backend, name, result);
+      // Draw gives its input back, not a tensor of its own.
+      if (result === same.theirs) return same.ours;
       dropResult(name, result);
       return backend.alias(same.ours, result.shape);
     };
