@@ -4,7 +4,7 @@
  *
  *     npm run bench -- accuracy                         everything
  *     npm run bench -- accuracy --nets=faceres,esrgan --splits=1 --precisions=int8
- *     npm run bench -- accuracy --leaks=200 --nets=faceres --splits=
+ *     npm run bench -- accuracy --leaks=200 --leaks-split=1 --splits=
  *     npm run bench -- accuracy --tops --splits=        labelled pictures: what int8 costs
  *
  *     --chromium-flags="--use-angle=gl"                 another WebGL than the default one
@@ -42,6 +42,7 @@ export async function main(args) {
       precisions: { type: 'string', default: 'float32,int8' },
       pictures: { type: 'string' },
       leaks: { type: 'string', default: '0' },
+      'leaks-split': { type: 'string', default: '0.5' },
       tops: { type: 'boolean', default: false },
       'chromium-flags': { type: 'string', default: '' },
     },
@@ -87,9 +88,9 @@ export async function main(args) {
         }
       }
       for (const precision of values.leaks === '0' ? [] : precisions) {
-        const setting = { split: 0.5, precision };
+        const setting = { split: Number(values['leaks-split']), precision };
         const grown = await call('leaks', setting, Number(values.leaks));
-        console.log(`  ${values.leaks} inferences, split 0.5, ${precision}: ${grown[0] ?? 'flat'}`);
+        console.log(`  ${values.leaks} inferences, split ${setting.split}, ${precision}: ${grown[0] ?? 'flat'}`);
         for (const text of grown) broken.push(`${net}, ${precision}: ${text}`);
       }
       if (values.tops) await printTops(net, call);
