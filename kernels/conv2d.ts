@@ -13,7 +13,7 @@ import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu } from '../src/processors/kernel.js';
-import { channelRange, expectAxis, expectFloat, expectRank } from './guards.js';
+import { channelRange, expectAxis, expectBroadcast, expectFloat, expectRank } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
 const MIN_INT8_MACS = 1e5;
@@ -43,12 +43,14 @@ function accepts(inputs: Named<Spec>, attributes: Attributes): boolean {
 }
 
 function infer(inputs: Named<Spec>, attributes: Attributes): Spec[] {
-  const { x, filter, bias } = inputs;
+  const { x, filter, bias, preluActivationWeights: prelu } = inputs;
   expectRank('x', x, 4, '[n,h,w,ci]');
   expectRank('filter', filter, 4, '[kh,kw,ci,co]');
   expectAxis('filter', filter, 2, x.shape[3], 'as many input channels as x');
   if (bias) expectFloat('bias', bias);
-  return [{ shape: convInfo(inputs, attributes).outShape, dtype: 'float32' }];
+  const shape = convInfo(inputs, attributes).outShape;
+  expectBroadcast('preluActivationWeights', prelu, shape);
+  return [{ shape, dtype: 'float32' }];
 }
 
 function slice({ inputs }: Problem, from: number, to: number) {

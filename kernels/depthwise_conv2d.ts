@@ -9,7 +9,7 @@ import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import { finish, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu } from '../src/processors/kernel.js';
-import { channelRange, expectAxis, expectRank } from './guards.js';
+import { channelRange, expectAxis, expectBroadcast, expectRank } from './guards.js';
 
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
 
@@ -46,7 +46,9 @@ const rules = {
     expectRank('x', x, 4, '[n,h,w,c]');
     expectRank('filter', filter, 4, '[kh,kw,c,m]');
     expectAxis('filter', filter, 2, x.shape[3], 'as many channels as x');
-    return [{ shape: convInfo(inputs, attributes).outShape, dtype: 'float32' }];
+    const shape = convInfo(inputs, attributes).outShape;
+    expectBroadcast('preluActivationWeights', inputs.preluActivationWeights, shape);
+    return [{ shape, dtype: 'float32' }];
   },
 
   slice({ inputs, outputs }, from, to) {

@@ -21,6 +21,24 @@ export function expectAxis(
   throw new ArgumentError(`${name}: expected [${wanted.join()}] (${why}), got [${shape.join()}]`);
 }
 
+/** That the operand can be repeated along its axes of length 1 to the shape. */
+export function expectBroadcast(
+  name: string,
+  operand: Spec | undefined,
+  shape: readonly number[],
+): void {
+  const skipped = shape.length - (operand?.shape.length ?? 0);
+  if (
+    skipped >= 0 &&
+    operand?.shape.every((n, i) => n === 1 || n === shape[skipped + i]) !== false
+  ) {
+    return;
+  }
+  throw new ArgumentError(
+    `${name}: expected a shape that broadcasts to [${shape.join()}], got [${operand!.shape.join()}]`,
+  );
+}
+
 export function expectFloat(name: string, { dtype }: Spec): void {
   if (dtype === 'float32') return;
   throw new ArgumentError(`${name}: expected dtype float32, got ${dtype}`);

@@ -18,7 +18,7 @@ import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu } from '../src/processors/kernel.js';
-import { allFloat, channelRange, sizeOf } from './guards.js';
+import { allFloat, channelRange, expectBroadcast, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
 const MIN_INT8_MACS = 1e5;
@@ -122,7 +122,9 @@ const rules = {
 
   infer(inputs, attributes) {
     const { batch, m, n } = dimensions(inputs, attributes);
-    return [{ shape: [...batch, m, n], dtype: 'float32' }];
+    const shape = [...batch, m, n];
+    expectBroadcast('preluActivationWeights', inputs.preluActivationWeights, shape);
+    return [{ shape, dtype: 'float32' }];
   },
 
   slice,

@@ -8,6 +8,7 @@
  */
 import { util } from '@tensorflow/tfjs-core';
 
+import { ArgumentError } from '../../errors.js';
 import type { Attributes, Named, Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import { LEAKY_ALPHA } from '../kernel.js';
@@ -39,20 +40,25 @@ const AFTER: Record<string, keyof typeof unaryOps> = {
   softplus: 'Softplus',
 };
 
-/** The activations a fused kernel of ours can take. */
 const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'leakyrelu'];
 
 /**
- * Whether a product with n output channels can end in these bias and activation. tfjs's own kernel
- * gets the others: biases that are not one number a channel, say.
+ * Whether a product with n output channels can end in this bias. tfjs's own kernel gets those that
+ * are not one number a channel.
+ *
+ * @throws ArgumentError for an activation that nobody knows.
  */
 export function takesEpilogue(
   { bias }: Named<Spec>,
   { activation }: Attributes,
   n: number,
 ): boolean {
-  const isKnown = activation === undefined || ACTIVATIONS.includes(activation as string);
-  return isKnown && (!bias || isByChannel(bias.shape, n));
+  if (activation !== undefined && !ACTIVATIONS.includes(activation as string)) {
+    throw new ArgumentError(
+      `activation: expected ${ACTIVATIONS.join(', ')}, got ${JSON.stringify(activation)}`,
+    );
+  }
+  return !bias || isByChannel(bias.shape, n);
 }
 
 /** Lends the activation of a fused call with n output channels, whose result has this shape. */
