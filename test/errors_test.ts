@@ -1,0 +1,291 @@
+/**
+ * Bad input: an error of a class of ours (src/errors.ts) or tfjs's own, at the call that caused it,
+ * and afterwards the backend works and has kept nothing (which every spec's end checks).
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+import {
+  ArgumentError,
+  DisposedError,
+  explain,
+  FlagError,
+  MemoryError,
+  MulayerError,
+  UnsupportedError,
+} from '../src/index.js';
+import { backend, expectNear, hasGpu, setFlags, useMulayer } from './support.js';
+import { Random } from './wasm/random';
+
+const run =
+  (kernel: string, inputs: Record<string, tf.Tensor>, attributes: object = {}) =>
+  () =>
+    tf.engine().runKernel(kernel, inputs, attributes as never);
+
+const CONV = { strides: [1, 1], pad: 'valid', dataFormat: 'NHWC', dilations: [1, 1] };
+
+async function works(): Promise<void> {
+  expectNear(await tf.neg(tf.relu(tf.tensor1d([1, -1]))).data(), [-1, -0]);
+}
+
+describe('errors', () => {
+  it('are all of one class', () => {
+    for (const error of [ArgumentError, DisposedError, FlagError, MemoryError, UnsupportedError]) {
+      const one = new error('x: expected 1, got 2');
+      expect(one).toBeInstanceOf(MulayerError);
+      expect(one).toBeInstanceOf(Error);
+      expect(one.name).toBe(error.name);
+    }
+  });
+});
+
+describe('bad input', () => {
+  useMulayer();
+  afterEach(works);
+
+  it('a filter of another rank', () => {
+    const x = tf.ones([1, 4, 4, 2]);
+    for (const kernel of ['Conv2D', 'DepthwiseConv2dNative']) {
+      expect(run(kernel, { x, filter: tf.ones([3, 3, 2]) }, CONV)).toThrowError(
+        ArgumentError,
+        /^filter: expected rank 4 .*, got \[3,3,2\]$/,
+      );
+      expect(
+        run(kernel, { x: tf.ones([4, 4, 2]), filter: tf.ones([3, 3, 2, 2]) }, CONV),
+      ).toThrowError(ArgumentError, /^x: expected rank 4 .*, got \[4,4,2\]$/);
+    }
+    expect(() => tf.conv2d(x as tf.Tensor4D, tf.ones([3, 3, 2]) as never, 1, 'valid')).toThrow();
+  });
+
+  it('a filter with other channels than the image', () => {
+    const x = tf.ones<tf.Rank.R4>([1, 4, 4, 2]);
+    const filter = tf.ones<tf.Rank.R4>([3, 3, 4, 8]);
+    expect(run('Conv2D', { x, filter }, CONV)).toThrowError(
+      ArgumentError,
+      /^filter: expected \[3,3,2,8\] .*, got \[3,3,4,8\]$/,
+    );
+    expect(run('DepthwiseConv2dNative', { x, filter }, CONV)).toThrowError(
+      ArgumentError,
+      /^filter/,
+    );
+    expect(() => tf.conv2d(x, filter, 1, 'valid')).toThrow();
+  });
+
+  it('a filter larger than the image', async () => {
+    const x = tf.ones<tf.Rank.R4>([1, 2, 2, 1]);
+    const filter = tf.ones<tf.Rank.R4>([3, 3, 1, 1]);
+    const y = () => tf.conv2d(x, filter, 1, 'valid');
+    let actual: unknown;
+    try {
+      actual = [...(await y().data())];
+    } catch (error) {
+      actual = error;
+    }
+    await tf.setBackend('cpu');
+    if (actual instanceof Error) expect(y).toThrow();
+    else expect(actual).toEqual([...(await y().data())]);
+    await tf.setBackend('mulayer');
+  });
+
+  it('an integer filter or image', () => {
+    const ints = (shape: number[]) => tf.ones(shape, 'int32');
+    expect(() =>
+      tf.conv2d(ints([1, 4, 4, 1]) as tf.Tensor4D, ints([1, 1, 1, 1]) as tf.Tensor4D, 1, 'same'),
+    ).toThrow();
+  });
+
+  it('a bias or slopes that do not fit', () => {
+    const x = tf.ones<tf.Rank.R4>([1, 4, 4, 2]);
+    const filter = tf.ones<tf.Rank.R4>([1, 1, 2, 8]);
+    const call = { x, filter, strides: 1, pad: 'valid' } as const;
+    expect(() => tf.fused.conv2d({ ...call, bias: tf.ones([7]) })).toThrow();
+    expect(() =>
+      tf.fused.conv2d({ ...call, activation: 'prelu', preluActivationWeights: tf.ones([7]) }),
+    ).toThrow();
+    const [a, b] = [tf.ones<tf.Rank.R2>([4, 5]), tf.ones<tf.Rank.R2>([5, 8])];
+    expect(() =>
+      tf.fused.matMul({ a, b, activation: 'prelu', preluActivationWeights: tf.ones([7]) }),
+    ).toThrowError(ArgumentError, /^preluActivationWeights: .* got \[7\]$/);
+  });
+
+  it('an activation nobody knows', () => {
+    const x = tf.ones<tf.Rank.R4>([1, 4, 4, 2]);
+    const filter = tf.ones<tf.Rank.R4>([1, 1, 2, 8]);
+    const activation = 'gelu' as 'relu';
+    expect(() => tf.fused.conv2d({ x, filter, strides: 1, pad: 'valid', activation })).toThrowError(
+      ArgumentError,
+      /^activation: expected .*, got "gelu"$/,
+    );
+  });
+
+  it('matrices that do not fit', () => {
+    const [a, b] = [tf.ones([2, 3]), tf.ones([4, 5])];
+    expect(run('BatchMatMul', { a, b }, { transposeA: false, transposeB: false })).toThrowError(
+      ArgumentError,
+      /^b: expected 3 rows.*got 4$/,
+    );
+    expect(run('BatchMatMul', { a: tf.ones([3]), b }, {})).toThrowError(ArgumentError, /^a: /);
+    expect(() => tf.matMul(a, b)).toThrow();
+  });
+
+  it('shapes that cannot be broadcast', () => {
+    expect(() => tf.add(tf.ones([2, 3]), tf.ones([4]))).toThrow();
+    expect(run('Multiply', { a: tf.ones([2, 3]), b: tf.ones([4]) })).toThrow();
+  });
+
+  it('parts that cannot be joined', () => {
+    expect(() => tf.concat([tf.ones([2, 3]), tf.ones([3, 4])], 0)).toThrow();
+  });
+
+  it('a slice beyond the end', () => {
+    expect(() => tf.slice(tf.relu(tf.ones([2, 3])), [1, 1], [2, 2])).toThrow();
+  });
+
+  it('an axis that is not there', () => {
+    expect(() => tf.sum(tf.ones([2]), 3)).toThrow();
+    expect(() => tf.concat([tf.ones([2]), tf.ones([2])], 2)).toThrow();
+    expect(() => tf.transpose(tf.ones([2, 2]), [0, 2])).toThrow();
+    expect(() => tf.split(tf.ones([4]), 3)).toThrow();
+  });
+
+  it('too many of the largest', () => {
+    expect(() => tf.topk(tf.ones([3]), 4)).toThrow();
+    expect(run('TopK', { x: tf.ones([3]) }, { k: 4, sorted: true })).toThrowError(
+      ArgumentError,
+      /^k: expected 0 to 3, got 4$/,
+    );
+    expect(run('TopK', { x: tf.scalar(1) }, { k: 1, sorted: true })).toThrowError(ArgumentError);
+  });
+
+  it('an image of another rank', () => {
+    for (const [kernel, name, attributes] of [
+      ['MaxPool', 'x', { filterSize: [2, 2], strides: [1, 1], pad: 'valid' }],
+      ['AvgPool', 'x', { filterSize: [2, 2], strides: [1, 1], pad: 'valid' }],
+      ['ResizeBilinear', 'images', { size: [2, 2] }],
+      ['ResizeNearestNeighbor', 'images', { size: [2, 2] }],
+    ] as const) {
+      expect(run(kernel, { [name]: tf.ones([4, 4, 2]) }, attributes)).toThrowError(
+        ArgumentError,
+        new RegExp(`^${name}: expected rank 4`),
+      );
+    }
+  });
+
+  it('a dtype nobody knows', () => {
+    expect(() => backend().write(new Float32Array(1), [1], 'float64' as 'float32')).toThrowError(
+      ArgumentError,
+      /^dtype: expected .*, got float64$/,
+    );
+    expect(() => tf.tensor([1], [1], 'float16' as 'float32')).toThrow();
+  });
+
+  it('fewer numbers than the shape holds', () => {
+    expect(() => tf.tensor([1, 2, 3], [2, 2])).toThrow();
+  });
+
+  it('a disposed tensor', async () => {
+    const x = tf.relu(tf.ones([2]));
+    const { dataId } = x;
+    x.dispose();
+    expect(() => tf.neg(x)).toThrow();
+    expect(() => x.dataSync()).toThrow();
+    await expectAsync(Promise.resolve().then(() => x.data())).toBeRejected();
+    expect(() => backend().readSync(dataId)).toThrowError(DisposedError);
+    await expectAsync(backend().read(dataId)).toBeRejectedWithError(DisposedError);
+    expect(() => backend().incRef(dataId)).toThrowError(DisposedError);
+    expect(backend().disposeData(dataId)).toBeTrue();
+    expect(backend().refCount(dataId)).toBe(0);
+  });
+
+  it('a disposed variable', () => {
+    const initial = tf.ones([2]);
+    const v = tf.variable(initial);
+    tf.dispose([initial, v]);
+    expect(() => tf.neg(v)).toThrowError(DisposedError);
+  });
+
+  it('a flag with a wrong value', async () => {
+    setFlags({ MULAYER_SPLIT: 'cpu' });
+    expect(() => tf.env().set('MULAYER_SPLIT', 'everything')).toThrowError(FlagError);
+    await works();
+    expect(explain().layers.every(({ where }) => where === 'cpu')).toBeTrue();
+  });
+
+  it('a tensor larger than any memory', async () => {
+    const x = tf.ones([1 << 15, 1]);
+    const y = tf.matMul(x, tf.ones([1, 1 << 16]));
+    await expectAsync(y.data()).toBeRejectedWithError(MemoryError, /^wasm heap: 8589934592 bytes/);
+    expect(() => tf.neg(y).dataSync()).toThrowError(MemoryError);
+  });
+
+  it('an error of one result does not reach the others', async () => {
+    const x = tf.ones([1 << 15, 1]);
+    const bad = tf.neg(tf.matMul(x, tf.ones([1, 1 << 16])));
+    const good = tf.sum(x);
+    expectNear(await good.data(), [1 << 15]);
+    await expectAsync(bad.data()).toBeRejectedWithError(MemoryError);
+  });
+
+  it('dataToGPU and GPU tensors without WebGL', () => {
+    if (hasGpu()) {
+      pending('there is WebGL here');
+      return;
+    }
+    expect(() => tf.ones([2]).dataToGPU()).toThrowError(UnsupportedError);
+  });
+});
+
+describe('numbers that are not finite', () => {
+  useMulayer();
+  const random = new Random(1);
+  const image = random.floats(8 * 8 * 16);
+  const weights = random.floats(3 * 3 * 16 * 16);
+
+  /** The same convolution again and again, of which the later ones could run in int8. */
+  async function convolve(x: Float32Array, w: Float32Array, precision: string, runs: number) {
+    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: precision });
+    const filter = tf.tensor4d(w, [3, 3, 16, 16]);
+    let numbers: ArrayLike<number> = [];
+    for (let run = 0; run < runs; run++) {
+      numbers = await tf.conv2d(tf.tensor4d(x, [1, 8, 8, 16]), filter, 1, 'same').data();
+    }
+    return numbers;
+  }
+
+  for (const special of [NaN, Infinity, -Infinity]) {
+    const withSpecial = (numbers: Float32Array) => numbers.map((v, i) => (i === 77 ? special : v));
+
+    for (const precision of ['int8', 'auto']) {
+      it(`${special} in the input gives what float32 gives, under ${precision}`, async () => {
+        const x = withSpecial(image);
+        const exact = await convolve(x, weights, 'float32', 1);
+        expectNear(await convolve(x, weights, precision, 3), exact);
+      });
+
+      it(`${special} in the weights gives what float32 gives, under ${precision}`, async () => {
+        const w = withSpecial(weights);
+        const exact = await convolve(image, w, 'float32', 1);
+        expectNear(await convolve(image, w, precision, 3), exact);
+      });
+    }
+
+    it(`${special} in one input does not touch the next`, async () => {
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' });
+      const filter = tf.tensor4d(weights, [3, 3, 16, 16]);
+      const compute = async (numbers: Float32Array) =>
+        tf.conv2d(tf.tensor4d(numbers, [1, 8, 8, 16]), filter, 1, 'same').data();
+      await compute(image);
+      const before = await compute(image);
+      await compute(withSpecial(image));
+      expectNear(await compute(image), before);
+    });
+  }
+
+  it('a range twice as wide as the largest float is that of any other numbers', async () => {
+    const x = image.map((_, i) => (i % 2 ? 3.4e38 : -3.4e38));
+    const w = weights.map(() => 0.001);
+    const exact = await convolve(x, w, 'float32', 1);
+    // Half a step of the scale for each of 144 products.
+    const step = (2 * 3.4e38) / 255;
+    expectNear(await convolve(x, w, 'int8', 2), exact, 0.001 * 144 * (step / 2) * 1.01);
+  });
+});
