@@ -48,11 +48,11 @@ export async function main(args) {
     rounds: Number(values.rounds),
     sample: Number(values.sample),
   };
-  await buildPage();
+  await buildPage(values.node ? 'node' : 'browser');
   print(values.node ? await runInNode(plan) : await runInChromium(plan));
 }
 
-async function buildPage() {
+async function buildPage(platform) {
   const { BUNDLE, buildWasm } = await import('../build.mjs');
   const { build } = await import('esbuild');
   await buildWasm();
@@ -61,8 +61,10 @@ async function buildPage() {
   await build({
     ...BUNDLE,
     entryPoints: [join(ROOT, 'scripts/bench/gemm_page.ts')],
-    outfile: join(OUT, 'bench.js'),
-    format: 'iife',
+    outfile: join(OUT, platform === 'node' ? 'bench.cjs' : 'bench.js'),
+    platform,
+    mainFields: platform === 'node' ? ['module', 'main'] : ['browser', 'module', 'main'],
+    format: platform === 'node' ? 'cjs' : 'iife',
     define: { global: 'globalThis' },
   });
   await writeFile(join(OUT, 'index.html'), '<!doctype html><script src="bench.js"></script>\n');
@@ -79,7 +81,7 @@ async function buildLimits() {
 }
 
 async function runInNode(plan) {
-  await import(pathToFileURL(join(OUT, 'bench.js')).href);
+  await import(pathToFileURL(join(OUT, 'bench.cjs')).href);
   return globalThis.benchGemm.run(plan);
 }
 

@@ -14,7 +14,7 @@ export const LINEAR: Activation = { lo: -Infinity, hi: Infinity, alpha: null };
 
 /** act(v) for channel j. */
 export function activate(v: number, j: number, { lo, hi, alpha }: Activation): number {
-  if (alpha) return v >= 0 ? v : alpha[j]! * v;
+  if (alpha) return v >= 0 ? v : alpha[j] * v;
   if (v < lo) return lo;
   if (v > hi) return hi;
   return v;

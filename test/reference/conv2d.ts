@@ -44,11 +44,11 @@ export function conv2d(
             if (ix < 0 || ix >= p.w) continue;
             for (let k = 0; k < p.ci; ++k) {
               sum +=
-                x[(iy * p.w + ix) * p.ci + k]! * filter[((ky * p.kw + kx) * p.ci + k) * p.co + j]!;
+                x[(iy * p.w + ix) * p.ci + k] * filter[((ky * p.kw + kx) * p.ci + k) * p.co + j];
             }
           }
         }
-        y[at++] = activate(sum + (bias ? bias[j]! : 0), j, activation);
+        y[at++] = activate(sum + (bias ? bias[j] : 0), j, activation);
       }
     }
   }
@@ -78,10 +78,10 @@ export function depthwiseConv2d(
           for (let kx = 0; kx < p.kw; ++kx) {
             const ix = ox * p.strideW - p.left + kx * p.dilationW;
             if (ix < 0 || ix >= p.w) continue;
-            sum += x[(iy * p.w + ix) * p.ci + k]! * filter[(ky * p.kw + kx) * ldw + j]!;
+            sum += x[(iy * p.w + ix) * p.ci + k] * filter[(ky * p.kw + kx) * ldw + j];
           }
         }
-        y[at++] = activate(sum + (bias ? bias[j]! : 0), j, activation);
+        y[at++] = activate(sum + (bias ? bias[j] : 0), j, activation);
       }
     }
   }

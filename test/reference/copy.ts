@@ -14,10 +14,10 @@ export function* offsets(
     let x = 0;
     let y = 0;
     for (let d = shape.length - 1; d >= 0; --d) {
-      const i = rest % shape[d]!;
-      rest = (rest - i) / shape[d]!;
-      x += i * xStrides[d]!;
-      y += i * yStrides[d]!;
+      const i = rest % shape[d];
+      rest = (rest - i) / shape[d];
+      x += i * xStrides[d];
+      y += i * yStrides[d];
     }
     yield [x, y];
   }

@@ -61,7 +61,7 @@ export function binary(
   const y = new Float32Array(outer * inner);
   for (let o = 0; o < outer; ++o) {
     for (let i = 0; i < inner; ++i) {
-      y[o * inner + i] = f(a[o * aOuter + i * aInner]!, b[o * bOuter + i * bInner]!);
+      y[o * inner + i] = f(a[o * aOuter + i * aInner], b[o * bOuter + i * bInner]);
     }
   }
   return y;
@@ -74,5 +74,5 @@ export function affine(
   scale: ArrayLike<number>,
   offset: ArrayLike<number>,
 ): Float32Array {
-  return Float32Array.from(x, (v, i) => Math.fround(v * scale[i % c]!) + offset[i % c]!);
+  return Float32Array.from(x, (v, i) => Math.fround(v * scale[i % c]) + offset[i % c]);
 }

@@ -33,7 +33,7 @@ export function patchSums(
       let sum = 0;
       for (let s = 0; s < segmentOffsets.length; ++s) {
         for (let k = 0; k < segmentLength; ++k) {
-          sum += x[pixel + segmentOffsets[s]! + k]! * w[(s * segmentLength + k) * ldw + j]!;
+          sum += x[pixel + segmentOffsets[s] + k] * w[(s * segmentLength + k) * ldw + j];
         }
       }
       y[i * n + j] = sum;
@@ -56,7 +56,7 @@ export function patchGemm(
   const y = new Float32Array(sums.length);
   for (let i = 0; i < y.length; ++i) {
     const j = i % n;
-    y[i] = activate(sums[i]! + (bias ? bias[j]! : 0), j, activation);
+    y[i] = activate(sums[i] + (bias ? bias[j] : 0), j, activation);
   }
   return y;
 }
@@ -73,7 +73,7 @@ export function matMul(
   for (let i = 0; i < m; ++i) {
     for (let j = 0; j < n; ++j) {
       let sum = 0;
-      for (let l = 0; l < k; ++l) sum += a[i * k + l]! * b[l * n + j]!;
+      for (let l = 0; l < k; ++l) sum += a[i * k + l] * b[l * n + j];
       y[i * n + j] = sum;
     }
   }

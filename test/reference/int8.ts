@@ -13,8 +13,8 @@ export function roundActivations(x: ArrayLike<number>): Float64Array {
   let min = 0;
   let max = 0;
   for (let i = 0; i < x.length; ++i) {
-    min = Math.min(min, x[i]!);
-    max = Math.max(max, x[i]!);
+    min = Math.min(min, x[i]);
+    max = Math.max(max, x[i]);
   }
   const scale = (max - min) / 255;
   if (scale === 0) return new Float64Array(x.length);
@@ -26,5 +26,5 @@ export function roundActivations(x: ArrayLike<number>): Float64Array {
 /** w [rows,n] under one scale a column, max|w| / largest. */
 export function roundWeights(w: ArrayLike<number>, n: number, largest: number): Float64Array {
   const { q, scale } = quantiseWeights(w, w.length / n, n, n, largest);
-  return Float64Array.from(q, (v, i) => v * scale[i % n]!);
+  return Float64Array.from(q, (v, i) => v * scale[i % n]);
 }

@@ -20,7 +20,7 @@ export function pool(kind: 'max' | 'avg', x: ArrayLike<number>, p: Conv2D): Floa
           for (let kx = 0; kx < p.kw; ++kx) {
             const ix = ox * p.strideW - p.left + kx * p.dilationW;
             if (ix < 0 || ix >= p.w) continue;
-            const v = x[(iy * p.w + ix) * p.ci + k]!;
+            const v = x[(iy * p.w + ix) * p.ci + k];
             if (v > max) max = v;
             sum += v;
             ++count;

@@ -28,13 +28,13 @@ export function quantiseWeights(
   const sum = new Int32Array(n);
   for (let j = 0; j < n; ++j) {
     let greatest = 0;
-    for (let k = 0; k < rows; ++k) greatest = Math.max(greatest, Math.abs(w[k * ldw + j]!));
+    for (let k = 0; k < rows; ++k) greatest = Math.max(greatest, Math.abs(w[k * ldw + j]));
     scale[j] = greatest / largest;
     if (scale[j] === 0) scale[j] = 1;
     for (let k = 0; k < rows; ++k) {
-      const v = roundHalfEven(Math.fround(w[k * ldw + j]! / scale[j]!));
+      const v = roundHalfEven(Math.fround(w[k * ldw + j] / scale[j]));
       q[k * n + j] = Math.max(-127, Math.min(127, v));
-      sum[j]! += q[k * n + j]!;
+      sum[j] += q[k * n + j];
     }
   }
   return { q, scale, sum };
@@ -62,8 +62,8 @@ export function quantisedGemm(
   const y = new Float32Array(sums.length);
   for (let i = 0; i < y.length; ++i) {
     const j = i % n;
-    let v = Math.fround(Math.fround((sums[i]! + correction[j]!) | 0) * scale[j]!);
-    if (bias) v = Math.fround(v + bias[j]!);
+    let v = Math.fround(Math.fround((sums[i] + correction[j]) | 0) * scale[j]);
+    if (bias) v = Math.fround(v + bias[j]);
     y[i] = activate(v, j, activation);
   }
   return y;

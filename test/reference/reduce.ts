@@ -24,12 +24,12 @@ export function reduce(
   count: number,
   inner: number,
 ): Float32Array {
-  const { start, step, end } = REDUCE[op]!;
+  const { start, step, end } = REDUCE[op];
   const y = new Float32Array(outer * inner);
   for (let o = 0; o < outer; ++o) {
     for (let i = 0; i < inner; ++i) {
       let sum = start;
-      for (let r = 0; r < count; ++r) sum = step(sum, x[(o * count + r) * inner + i]!);
+      for (let r = 0; r < count; ++r) sum = step(sum, x[(o * count + r) * inner + i]);
       y[o * inner + i] = end(sum, count);
     }
   }
@@ -40,10 +40,10 @@ export function softmax(x: ArrayLike<number>, rows: number, c: number): Float32A
   const y = new Float32Array(rows * c);
   for (let row = 0; row < rows; ++row) {
     let max = -Infinity;
-    for (let k = 0; k < c; ++k) max = Math.max(max, x[row * c + k]!);
+    for (let k = 0; k < c; ++k) max = Math.max(max, x[row * c + k]);
     let sum = 0;
-    for (let k = 0; k < c; ++k) sum += Math.exp(x[row * c + k]! - max);
-    for (let k = 0; k < c; ++k) y[row * c + k] = Math.exp(x[row * c + k]! - max) / sum;
+    for (let k = 0; k < c; ++k) sum += Math.exp(x[row * c + k] - max);
+    for (let k = 0; k < c; ++k) y[row * c + k] = Math.exp(x[row * c + k] - max) / sum;
   }
   return y;
 }

@@ -33,7 +33,7 @@ export function resizeBilinear(x: ArrayLike<number>, p: Resize): Float32Array {
       const left = Math.max(0, Math.floor(column));
       const right = Math.min(p.w - 1, Math.ceil(column));
       for (let k = 0; k < p.c; ++k) {
-        const cell = (i: number, j: number) => x[(i * p.w + j) * p.c + k]!;
+        const cell = (i: number, j: number) => x[(i * p.w + j) * p.c + k];
         const upper = cell(top, left) + (cell(top, right) - cell(top, left)) * (column - left);
         const lower =
           cell(bottom, left) + (cell(bottom, right) - cell(bottom, left)) * (column - left);

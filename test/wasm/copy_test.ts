@@ -13,18 +13,18 @@ interface Copy {
 /** Row-major strides. */
 function strides(shape: readonly number[]): number[] {
   const all = new Array<number>(shape.length).fill(1);
-  for (let d = shape.length - 2; d >= 0; --d) all[d] = all[d + 1]! * shape[d + 1]!;
+  for (let d = shape.length - 2; d >= 0; --d) all[d] = all[d + 1] * shape[d + 1];
   return all;
 }
 
 /** y = transpose(x [shape], permutation). */
 function transposition(shape: number[], permutation: number[]): Copy {
   const from = strides(shape);
-  const out = permutation.map(d => shape[d]!);
+  const out = permutation.map(d => shape[d]);
   return {
     name: `transpose [${shape}] by [${permutation}]`,
     shape: out,
-    xStrides: permutation.map(d => from[d]!),
+    xStrides: permutation.map(d => from[d]),
     yStrides: strides(out),
   };
 }

@@ -96,8 +96,8 @@ describe('f32Binary', () => {
 
     itOnBothBuilds(`${name} of special values`, (kernels, arena) => {
       const n = SPECIALS.length;
-      const a = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[Math.floor(i / n)]!);
-      const b = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[i % n]!);
+      const a = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[Math.floor(i / n)]);
+      const b = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[i % n]);
       const y = arena.reserve(n * n * 4);
       kernels.f32Binary(op, 1, n * n, arena.put(a), 0, 1, arena.put(b), 0, 1, y);
       expectFloats(arena.f32(y, n * n), binary(f, 1, n * n, a, 0, 1, b, 0, 1), name);
@@ -147,12 +147,12 @@ describe('f32Unary', () => {
       const x = new Float32Array(40000 + SPECIALS.length);
       const bits = new Uint32Array(x.buffer);
       for (let i = 0; i < 20000; ++i) bits[i] = random.next() * 2 ** 32;
-      for (let i = 20000; i < 40000; ++i) x[i] = (random.next() * 2 - 1) * [1, 10, 110][i % 3]!;
+      for (let i = 20000; i < 40000; ++i) x[i] = (random.next() * 2 - 1) * [1, 10, 110][i % 3];
       x.set(SPECIALS, 40000);
       const y = arena.reserve(x.length * 4);
       kernels.f32Unary(op, arena.put(x), x.length, p0, p1, y);
       const wanted = Float32Array.from(x, v => f(v, p0, p1));
-      expectFloats(arena.f32(y, x.length), wanted, name, i => ulps * unit(wanted[i]!));
+      expectFloats(arena.f32(y, x.length), wanted, name, i => ulps * unit(wanted[i]));
     });
 
     itOnBothBuilds(`${name}: sizes`, (kernels, arena) => {
@@ -162,7 +162,7 @@ describe('f32Unary', () => {
         const y = arena.reserve(n * 4);
         kernels.f32Unary(op, arena.put(x), n, p0, p1, y);
         const wanted = Float32Array.from(x, v => f(v, p0, p1));
-        expectFloats(arena.f32(y, n), wanted, `${name} ${n}`, i => ulps * unit(wanted[i]!));
+        expectFloats(arena.f32(y, n), wanted, `${name} ${n}`, i => ulps * unit(wanted[i]));
       }
     });
   }
@@ -185,7 +185,7 @@ describe('f32Affine', () => {
 
   itOnBothBuilds('special values', (kernels, arena) => {
     const n = SPECIALS.length;
-    const x = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[Math.floor(i / n)]!);
+    const x = Float32Array.from({ length: n * n }, (_, i) => SPECIALS[Math.floor(i / n)]);
     const offset = Float32Array.from({ length: n }, (_, i) => i);
     const y = arena.reserve(n * n * 4);
     const scale = Float32Array.from(SPECIALS);

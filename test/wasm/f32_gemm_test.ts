@@ -59,7 +59,7 @@ function run(kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands): 
 function tolerance(p: PatchProblem, o: Operands): (i: number) => number {
   const sums = patchSums(o.x.map(Math.abs), p, o.w.map(Math.abs), p.n, o.ldw);
   const K = p.segmentOffsets.length * p.segmentLength;
-  return i => (K + 2) * EPSILON * (sums[i]! + Math.abs(o.bias?.[i % p.n] ?? 0));
+  return i => (K + 2) * EPSILON * (sums[i] + Math.abs(o.bias?.[i % p.n] ?? 0));
 }
 
 function check(kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands, exact = false) {

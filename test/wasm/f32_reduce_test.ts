@@ -21,7 +21,7 @@ describe('f32Reduce', () => {
           // magnitudes where they cancel.
           const sums = reduce(op, x.map(Math.abs), outer, count, inner);
           const tolerance = (i: number) =>
-            op === 2 || op === 3 ? 0 : EPSILON * (2 * Math.abs(wanted[i]!) + 1e-6 * sums[i]!);
+            op === 2 || op === 3 ? 0 : EPSILON * (2 * Math.abs(wanted[i]) + 1e-6 * sums[i]);
           const context = `${name} [${outer},${count},${inner}]`;
           expectFloats(arena.f32(y, outer * inner), wanted, context, tolerance);
         }
@@ -39,7 +39,7 @@ describe('f32Reduce', () => {
               const y = arena.reserve(inner * 4);
               kernels.f32Reduce(op, arena.put(x), 1, count, inner, y);
               const wanted = reduce(op, x, 1, count, inner);
-              const tolerance = (i: number) => 2 * EPSILON * Math.abs(wanted[i]!) + 1e-12;
+              const tolerance = (i: number) => 2 * EPSILON * Math.abs(wanted[i]) + 1e-12;
               const context = `${name} ${special} at ${place} of [${count},${inner}]`;
               expectFloats(arena.f32(y, inner), wanted, context, tolerance);
             }
@@ -61,7 +61,7 @@ describe('f32Reduce', () => {
 describe('f32Softmax', () => {
   // exp errs by 2 units of 2^-23 relative, x - max is exact or off by half a unit of |x - max|
   // (at most 40 here, so 40 * 2^-24 in the exponent), sum and division round once each.
-  const tolerance = (wanted: Float32Array) => (i: number) => 60 * EPSILON * wanted[i]!;
+  const tolerance = (wanted: Float32Array) => (i: number) => 60 * EPSILON * wanted[i];
 
   itOnBothBuilds('sizes', (kernels, arena) => {
     const random = new Random(1);

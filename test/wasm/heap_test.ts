@@ -8,7 +8,7 @@ describe('alloc and free', () => {
     const blocks = new Map<number, number>();
     for (let round = 0; round < 2000; ++round) {
       if (blocks.size > 0 && random.next() < 0.5) {
-        const at = [...blocks.keys()][random.integer(0, blocks.size - 1)]!;
+        const at = [...blocks.keys()][random.integer(0, blocks.size - 1)];
         kernels.free(at);
         blocks.delete(at);
         continue;

@@ -57,7 +57,10 @@ export function itOn(
 ) {
   it(`${what} (${name})`, async () => {
     const { missing, kernels, memory } = await build(name);
-    if (missing) return pending(missing);
+    if (missing) {
+      pending(missing);
+      return;
+    }
     const arena = new Arena(kernels, memory);
     body(kernels, arena);
     arena.finish();
@@ -105,7 +108,7 @@ export class Arena {
       values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength) as ArrayBuffer,
     );
     new Uint8Array(this.memory.buffer, at, before.length).set(before);
-    this.blocks[this.blocks.length - 1]!.before = before;
+    this.blocks[this.blocks.length - 1].before = before;
     return at;
   }
 
@@ -163,8 +166,8 @@ export function expectFloats(
 ) {
   expect(got.length).withContext(context).toBe(wanted.length);
   for (let i = 0; i < wanted.length; ++i) {
-    const a = got[i]!;
-    const b = wanted[i]!;
+    const a = got[i];
+    const b = wanted[i];
     if (a === b || (Number.isNaN(a) && Number.isNaN(b)) || Math.abs(a - b) <= tolerance(i))
       continue;
     fail(`${context}: [${i}] expected ${b}, got ${a}, tolerance ${tolerance(i)}`);
