@@ -12,9 +12,9 @@ import { quantiseValue, quantiseWeights } from './quantise';
 export function roundActivations(x: ArrayLike<number>): Float64Array {
   let min = 0;
   let max = 0;
-  for (let i = 0; i < x.length; ++i) {
-    min = Math.min(min, x[i]);
-    max = Math.max(max, x[i]);
+  for (const v of Array.from(x)) {
+    min = Math.min(min, v);
+    max = Math.max(max, v);
   }
   const scale = (max - min) / 255;
   if (scale === 0) return new Float64Array(x.length);
