@@ -90,7 +90,9 @@ export async function main(args) {
       for (const precision of values.leaks === '0' ? [] : precisions) {
         const setting = { split: Number(values['leaks-split']), precision };
         const grown = await call('leaks', setting, Number(values.leaks));
-        console.log(`  ${values.leaks} inferences, split ${setting.split}, ${precision}: ${grown[0] ?? 'flat'}`);
+        console.log(
+          `  ${values.leaks} inferences, split ${setting.split}, ${precision}: ${grown[0] ?? 'flat'}`,
+        );
         for (const text of grown) broken.push(`${net}, ${precision}: ${text}`);
       }
       if (values.tops) await printTops(net, call);
