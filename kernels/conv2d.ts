@@ -12,7 +12,7 @@ import { takesEpilogue, withActivation } from '../src/processors/cpu/activation.
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { fusedOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectBroadcast, expectFloat, expectRank } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -90,6 +90,7 @@ const rules = {
     ]);
   },
 
+  gpuTakes: hasGpuActivation,
   gpu: fusedOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 

@@ -8,7 +8,7 @@ import { backend_util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import { finish, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { fusedOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectBroadcast, expectRank } from './guards.js';
 
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
@@ -115,6 +115,7 @@ const rules = {
     ]);
   },
 
+  gpuTakes: hasGpuActivation,
   gpu: fusedOnGpu,
 } satisfies Omit<Kernel, 'name'>;
 

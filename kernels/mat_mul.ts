@@ -17,7 +17,7 @@ import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
-import { fusedOnGpu } from '../src/processors/kernel.js';
+import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { allFloat, channelRange, expectBroadcast, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -158,6 +158,13 @@ const rules = {
       return [whole];
     };
     return withActivation(cpu, inputs, attributes, spec.shape, run);
+  },
+
+  /** It can repeat one matrix for the batch of the other operand, and no more. */
+  gpuTakes(problem) {
+    const { aBatch, bBatch } = dimensions(problem.inputs, problem.attributes);
+    const [a, b] = [aBatch, bBatch].map(axes => util.sizeFromShape(axes));
+    return hasGpuActivation(problem) && (a === 1 || b === 1 || util.arraysEqual(aBatch, bBatch));
   },
 
   gpu: fusedOnGpu,

@@ -55,5 +55,7 @@ export const pad: Kernel = {
     return [y];
   },
 
+  // Its program for 5 axes and more does not compile.
+  gpuTakes: ({ inputs }) => inputs.x.shape.length <= 4,
   gpu: tfjsOnGpu,
 };

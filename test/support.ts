@@ -15,7 +15,7 @@ import { explain } from '../src/index.js';
 import type { LayerReport } from '../src/index.js';
 import { roundCut } from '../src/plan/partition.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
-import { dotKind } from '../src/processors/cpu/product.js';
+import { dotFor } from '../src/processors/cpu/product.js';
 import type { GpuProcessor } from '../src/processors/gpu/processor.js';
 import { registerKernels } from '../src/register.js';
 import { options } from './options.js';
@@ -250,7 +250,7 @@ function expectNumbers(
   const channels = y.shape.at(-1) ?? 1;
   const cut = Math.round(layer.p * channels);
   const half = tf.env().get('MULAYER_PRECISION') !== 'float32' || !canRenderFloat32();
-  const onCpu = layer.precision === 'int8' ? problem.int8!(largestWeight()) : problem.float32;
+  const onCpu = layer.precision === 'int8' ? problem.int8!(largestWeight(cut)) : problem.float32;
   const onGpu = half ? problem.f16 : (problem.gpu32 ?? problem.float32);
   expect(numbers.length).withContext(context).toBe(problem.float32.values.length);
   for (let i = 0; i < numbers.length; i++) {
@@ -284,8 +284,9 @@ export function expectNear(
   }
 }
 
-/** x86 without AVX-VNNI has no room for more than 7 bits. */
-const largestWeight = (): number => (dotKind(backend().cpu) === 'usdot7' ? 64 : 127);
+/** The dot of x86 without AVX-VNNI has no room for more than 7 bits. */
+const largestWeight = (columns: number): number =>
+  dotFor(backend().cpu, columns) === 'usdot7' ? 64 : 127;
 
 /** Without it tfjs-webgl computes in 16 bits whatever it is asked. */
 function canRenderFloat32(): boolean {

@@ -1,7 +1,7 @@
 /**
  * A kernel of ours: the rules the planner reads and a lowering for each processor.
  */
-import type { Attributes, Named, Rules, Spec } from '../graph/kernel.js';
+import type { Attributes, Named, Problem, Rules, Spec } from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
@@ -33,6 +33,8 @@ export interface Kernel extends Rules {
     outputs: readonly Spec[];
     attributes: Attributes;
   }): boolean;
+  /** False for calls that tfjs-webgl refuses in the middle, leaving its textures behind. */
+  gpuTakes?(problem: Problem): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
   /** Absent where 16-bit floats would change more than a rounding: such calls stay on the CPU. */
   gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
@@ -45,6 +47,14 @@ export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[]
 
 /** The slope of tf.leakyRelu, for a fused one that names none. tfjs-webgl would make it NaN. */
 export const LEAKY_ALPHA = 0.2;
+
+/** Activations that tfjs-webgl does not have. */
+const CPU_ACTIVATIONS = ['tanh', 'softplus'];
+
+/** Whether tfjs-webgl has the activation of a fused kernel. */
+export function hasGpuActivation({ attributes }: Problem): boolean {
+  return !CPU_ACTIVATIONS.includes(attributes.activation as string);
+}
 
 /** The same for kernels with an activation. */
 export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {

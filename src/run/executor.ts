@@ -117,6 +117,7 @@ export class Executor {
 
   private gpuSupports(node: Node): boolean {
     const kernel = this.kernelOf(node);
+    if (kernel.gpuTakes?.(node) === false) return false;
     return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
   }
 
@@ -140,29 +141,30 @@ export class Executor {
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
     const start = performance.now();
     let int8 = false;
-    let where = placement.where;
+    let taken = placement;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = this.decideInt8(node, placement, layer, settings, observing);
       try {
         this.compute(node, placement, int8);
       } catch (error) {
-        if (where === 'cpu') throw error;
+        if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
         layer.refused = true;
-        where = 'cpu';
-        this.compute(node, { where }, int8);
+        taken = { where: 'cpu' };
+        this.compute(node, taken, int8);
       }
     } catch (error) {
       for (const value of node.outputs) value.error = error as Error;
     }
     const [output] = node.outputs;
     const channels = output.shape.at(-1) ?? 1;
+    const { where } = taken;
     return {
       op: node.kernel.name,
       shape: [...output.shape],
       where,
-      p: placement.where === 'split' ? placement.cut / channels : where === 'cpu' ? 1 : 0,
+      p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       ms: performance.now() - start,
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,

@@ -116,8 +116,8 @@ function quantisationOf([min, max]: readonly [number, number]): Quantisation | u
   return { scale, zero: Math.min(Math.max(Math.round(-low / scale), 0), QUINT8_MAX) };
 }
 
-/** Which integer product runs; tests force one with MULAYER_DOT. */
-export function dotKind(cpu: CpuProcessor): DotKind {
+/** Which integer product the machine has; tests force one with MULAYER_DOT. */
+function dotKind(cpu: CpuProcessor): DotKind {
   const forced = env().get('MULAYER_DOT') as DotKind | 'auto';
   const { dot } = cpu.heap;
   if (forced === 'auto' || forced === dot) return dot;
@@ -125,10 +125,12 @@ export function dotKind(cpu: CpuProcessor): DotKind {
 }
 
 /**
+ * Which integer product a layer with n columns runs.
+ *
  * The dot's tile is 8 columns wide, the 16-bit product's 4, and with 7-bit weights the dot is only
  * 1.1 times as fast (42 and 38 GMAC/s on an EPYC without AVX-VNNI): few columns go to the latter.
  */
-function dotFor(cpu: CpuProcessor, n: number): DotKind {
+export function dotFor(cpu: CpuProcessor, n: number): DotKind {
   const dot = dotKind(cpu);
   const isForced = env().get('MULAYER_DOT') !== 'auto';
   const isNarrow = roundUp(n, 8) > 1.1 * roundUp(n, 4);
@@ -262,11 +264,11 @@ function packWeights(
       pointer + bytes + 4 * n,
       dot === 'usdot7' ? 64 : 127,
     );
-    w.buffer.evict();
     return made;
   });
   const scales = block.pointer + bytes;
   if (!cpu.heap.f32(scales, n).every(Number.isFinite)) return undefined;
+  w.buffer.evict();
   return { weights: block.pointer, scales, sums: scales + 4 * n };
 }
 
