@@ -14,7 +14,7 @@ import type {
   KernelBackend,
   TensorInfo,
 } from '@tensorflow/tfjs-core';
-import { env, getKernel, util } from '@tensorflow/tfjs-core';
+import { engine, env, getKernel, util } from '@tensorflow/tfjs-core';
 
 import { dropResult, findChild, runKernel } from '../../delegate/child.js';
 import type { Attributes, Named, Spec } from '../../graph/kernel.js';
@@ -179,7 +179,10 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const dataId = this.webgl.write(numbers, ...unpack(spec));
     try {
       this.webgl.uploadToGPU(dataId);
-      return this.webgl.readToGPU(dataId, options);
+      const data = this.webgl.readToGPU(dataId, options);
+      // It books its tensor to the backend that is set; disposing it has to reach the texture.
+      engine().state.tensorInfo.get(data.tensorRef.dataId)!.backend = this.webgl;
+      return data;
     } finally {
       this.webgl.disposeData(dataId);
     }
