@@ -1,0 +1,61 @@
+/**
+ * The backend in a Worker: the package as built, and tfjs from the script files of its packages.
+ */
+const TFJS = '/node_modules/@tensorflow';
+const SCRIPTS = [
+  `${TFJS}/tfjs-core/dist/tf-core.min.js`,
+  `${TFJS}/tfjs-backend-cpu/dist/tf-backend-cpu.min.js`,
+  `${TFJS}/tfjs-backend-webgl/dist/tf-backend-webgl.min.js`,
+  '/dist/tfjs-backend-mulayer.min.js',
+];
+
+interface Answer {
+  backend?: string;
+  product?: number[];
+  memory?: number;
+  error?: string;
+}
+
+/** Runs the body of an async function there; `tf` is loaded. */
+function inWorker(body: string): Promise<Answer> {
+  const scripts = SCRIPTS.map(path => JSON.stringify(new URL(path, location.href).href)).join();
+  const text = `
+    const run = async () => {
+      importScripts(${scripts});
+      ${body}
+    };
+    run().then(postMessage, error => postMessage({ error: String(error) }));`;
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+  const worker = new Worker(url);
+  return new Promise<Answer>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => resolve(data);
+    worker.onerror = event => reject(new Error(event.message));
+  }).finally(() => {
+    worker.terminate();
+    URL.revokeObjectURL(url);
+  });
+}
+
+describe('in a Worker', () => {
+  for (const split of ['auto', 'cpu', 'gpu', 0.5]) {
+    it(`gives what it gives in the page: split ${split}`, async () => {
+      const answer = await inWorker(`
+        await tf.setBackend('mulayer');
+        tf.env().set('MULAYER_SPLIT', ${JSON.stringify(split)});
+        tf.env().set('MULAYER_PRECISION', 'float32');
+        const a = tf.tensor2d(Array.from({ length: 12 }, (_, i) => i), [3, 4]);
+        const b = tf.ones([4, 16]);
+        const product = [];
+        for (let run = 0; run < 3; run++) {
+          product.push(...(await tf.relu(tf.matMul(a, b)).data()));
+        }
+        return { backend: tf.getBackend(), product, memory: tf.memory().mulayerHeapSize };`);
+      expect(answer.error).toBeUndefined();
+      expect(answer.backend).toBe('mulayer');
+      const row = (value: number) => new Array<number>(16).fill(value);
+      const once = [...row(6), ...row(22), ...row(38)];
+      expect(answer.product).toEqual([...once, ...once, ...once]);
+      expect(answer.memory).toBeGreaterThan(0);
+    }, 30_000);
+  }
+});
