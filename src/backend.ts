@@ -77,7 +77,13 @@ export class MulayerBackend extends KernelBackend {
 
   // Data ids: write, read, dispose.
 
+  /** Copies a typed array: the user may fill it anew before anything that was recorded runs. */
   override write(values: BackendValues | null, shape: number[], dtype: DataType): object {
+    return this.adopt(ArrayBuffer.isView(values) ? values.slice() : values, shape, dtype);
+  }
+
+  /** The same for numbers that nobody else will change. */
+  adopt(values: BackendValues | null, shape: number[], dtype: DataType): object {
     const dataId = {};
     this.data.set(dataId, this.newValue(values, shape, dtype));
     return dataId;
@@ -193,7 +199,7 @@ export class MulayerBackend extends KernelBackend {
     const tensor = webgl.createTensorFromGPUData(values, shape, dtype);
     const numbers = webgl.readSync(tensor.dataId);
     tensor.dispose();
-    const dataId = this.write(numbers, shape, dtype);
+    const dataId = this.adopt(numbers, shape, dtype);
     return engine().makeTensorFromTensorInfo({ dataId, shape, dtype }, this);
   }
 

@@ -90,6 +90,15 @@ describe('capture', () => {
     v.dispose();
   });
 
+  it('uses the numbers an array held when the tensor was made of it', async () => {
+    const array = Float32Array.of(1, 2);
+    const buffer = tf.buffer([2], 'float32', Float32Array.of(3, 4));
+    const y = tf.concat([tf.neg(tf.tensor1d(array)), tf.neg(buffer.toTensor())]);
+    array.fill(0);
+    buffer.set(0, 0);
+    expectNear(await y.data(), [-1, -2, -3, -4]);
+  });
+
   it('is run by a kernel that is not ours, which is counted', async () => {
     const x = tf.relu(tf.tensor1d([3, 1, 2]));
     const y = tf.cumsum(x);

@@ -146,5 +146,5 @@ function lend(
 function adopt(backend: MulayerBackend, name: ChildName, result: TensorInfo): TensorInfo {
   const { shape, dtype } = result;
   const values = takeNumbers(name, result);
-  return { dataId: backend.write(values, shape, dtype), shape, dtype };
+  return { dataId: backend.adopt(values, shape, dtype), shape, dtype };
 }
