@@ -234,6 +234,74 @@ describe('bad input', () => {
   });
 });
 
+describe('tensors without elements', () => {
+  useMulayer();
+  const zeros = (...shape: number[]) => tf.zeros(shape);
+  const images = (...shape: [number, number, number, number]) => tf.zeros<tf.Rank.R4>(shape);
+
+  const CALLS: Record<string, () => tf.Tensor> = {
+    conv2d: () => tf.conv2d(images(0, 4, 4, 2), images(3, 3, 2, 8), 1, 'same'),
+    'conv2d to no channels': () => tf.conv2d(images(1, 4, 4, 2), images(3, 3, 2, 0), 1, 'same'),
+    'fused.conv2d': () =>
+      tf.fused.conv2d({
+        ...{ x: images(0, 4, 4, 2), filter: images(1, 1, 2, 8), strides: 1, pad: 'same' },
+        ...{ bias: zeros(8), activation: 'relu' },
+      }),
+    depthwiseConv2d: () => tf.depthwiseConv2d(images(0, 4, 4, 2), images(3, 3, 2, 1), 1, 'same'),
+    'matMul of no rows': () => tf.matMul(zeros(0, 3), zeros(3, 16)),
+    'matMul of no columns': () => tf.matMul(zeros(2, 3), zeros(3, 0)),
+    'matMul over nothing': () => tf.matMul(zeros(2, 0), zeros(0, 16)),
+    'matMul of no batch': () => tf.matMul(zeros(0, 2, 3), zeros(0, 3, 16)),
+    maxPool: () => tf.maxPool(images(0, 4, 4, 2), 2, 2, 'same'),
+    avgPool: () => tf.avgPool(images(0, 4, 4, 2), 2, 2, 'same'),
+    resizeBilinear: () => tf.image.resizeBilinear(images(0, 4, 4, 2), [2, 2]),
+    resizeNearestNeighbor: () => tf.image.resizeNearestNeighbor(images(0, 4, 4, 2), [2, 2]),
+    add: () => tf.add(zeros(0, 16), zeros(16)),
+    relu: () => tf.relu(zeros(0, 16)),
+    softmax: () => tf.softmax(zeros(0, 16)),
+    batchNorm: () => tf.batchNorm(zeros(0, 16), zeros(16), tf.ones([16])),
+    'sum over the nothing': () => tf.sum(zeros(0, 16), 0),
+    'sum over the others': () => tf.sum(zeros(0, 16), 1),
+    concat: () => tf.concat([zeros(0, 16), zeros(0, 16)], 1),
+    slice: () => tf.slice(tf.ones([4, 16]), [1, 0], [0, 16]),
+    stridedSlice: () => tf.stridedSlice(tf.ones([4, 16]), [2, 0], [2, 16], [1, 1]),
+    split: () => tf.split(tf.ones([4, 16]), [0, 4], 0)[0],
+    unstack: () => tf.unstack(zeros(2, 0, 16))[1],
+    pad: () =>
+      tf.pad(zeros(0, 16), [
+        [1, 1],
+        [0, 0],
+      ]),
+    transpose: () => tf.transpose(zeros(0, 4, 16), [2, 1, 0]),
+    cast: () => tf.cast(zeros(0, 16), 'int32'),
+    gather: () => tf.gather(tf.ones([4, 16]), tf.tensor1d([], 'int32')),
+    topk: () => tf.topk(zeros(0, 16), 2).values,
+    reshape: () => tf.neg(tf.reshape(zeros(0, 16), [4, 0, 4])),
+  };
+
+  for (const split of ['cpu', 'gpu', 0.5]) {
+    it(`give what they give on tfjs-cpu: split ${split}`, async () => {
+      for (const [name, call] of Object.entries(CALLS)) {
+        setFlags({ MULAYER_SPLIT: split });
+        const result = async () => {
+          try {
+            const y = call();
+            return { shape: y.shape, dtype: y.dtype, numbers: [...(await y.data())] };
+          } catch (error) {
+            return error;
+          }
+        };
+        const actual = await result();
+        await tf.setBackend('cpu');
+        const wanted = await result();
+        await tf.setBackend('mulayer');
+        if (wanted instanceof Error) expect(actual).withContext(name).toBeInstanceOf(Error);
+        else expect(actual).withContext(name).toEqual(wanted);
+      }
+    });
+  }
+});
+
 describe('numbers that are not finite', () => {
   useMulayer();
   const random = new Random(1);

@@ -124,6 +124,57 @@ describe('precision', () => {
   });
 });
 
+describe('int8 layers that share an input', () => {
+  useMulayer();
+
+  it('give together what each gives alone, whatever their padding and shape', async () => {
+    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' });
+    const numbers = new Random(1);
+    const tensor = (...shape: [number, number, number, number]) =>
+      tf.tensor4d(numbers.floats(tf.util.sizeFromShape(shape)), shape);
+    const x = tensor(1, 12, 12, 16);
+    const [w1, w3, w5] = [1, 3, 5].map(size => tensor(size, size, 16, 64));
+    const wide = tensor(1, 1, 64, 64);
+    const b = random(3, 16, 64);
+    const layers = [
+      () => tf.conv2d(x, w1, 1, 'valid'),
+      () => tf.conv2d(x, w3, 1, 'same'),
+      () => tf.conv2d(x, w3, 1, 'valid'),
+      () => tf.conv2d(x, w5, 1, 'same'),
+      () => tf.conv2d(x, w3, 2, 'same'),
+      () => tf.conv2d(x, w3, 1, 'same', 'NHWC', 2),
+      () => tf.matMul(tf.reshape(x, [144, 16]), b),
+      () => tf.conv2d(tf.reshape<tf.Rank.R4>(x, [1, 6, 6, 64]), wide, 1, 'valid'),
+      () => tf.conv2d(tf.reshape<tf.Rank.R4>(x, [1, 9, 16, 16]), w3, 1, 'same'),
+      () =>
+        tf.conv2d(tf.reshape<tf.Rank.R4>(x, [1, 12, 12, 16]), w3, 1, [
+          [0, 0],
+          [1, 1],
+          [1, 1],
+          [0, 0],
+        ]),
+    ];
+    const read = async (ys: tf.Tensor[]) => {
+      const all = await Promise.all(ys.map(y => y.data()));
+      const { layers } = explain();
+      tf.dispose(ys);
+      return { all, precisions: layers.map(({ precision }) => precision) };
+    };
+    const alone: ArrayLike<number>[] = [];
+    for (const layer of layers) {
+      await read([layer()]);
+      const { all, precisions } = await read([layer()]);
+      expect(precisions).toEqual(['int8']);
+      alone.push(all[0]);
+    }
+    const together = () => layers.map(layer => layer());
+    await read(together());
+    const { all, precisions } = await read(together());
+    expect(precisions).toEqual(layers.map(() => 'int8'));
+    all.forEach((numbers, i) => expectNear(numbers, alone[i]));
+  });
+});
+
 describe('explain', () => {
   useMulayer();
 

@@ -153,6 +153,34 @@ describe('transfers', () => {
     });
   }
 
+  it('layer: a large layer goes whole to the GPU, a small one stays on the CPU', async () => {
+    setFlags({ MULAYER_SPLIT: 'layer', MULAYER_PRECISION: 'float32' });
+    const large = tf.ones<tf.Rank.R2>([300, 300]);
+    const y = tf.matMul(tf.relu(tf.matMul(large, large)), tf.ones([300, 2]));
+    expectNear(await y.data(), new Array(600).fill(90_000));
+    expect(traffic().map(([op, where]) => [op, where])).toEqual([
+      ['BatchMatMul', 'gpu'],
+      ['Relu', 'gpu'],
+      ['BatchMatMul', 'cpu'],
+    ]);
+  });
+
+  it('auto tries the CPU, the GPU, splits, and stays with one of them; the answers are the same', async () => {
+    // As if it were a real one.
+    spyOnProperty(backend().gpu!, 'isSoftware').and.returnValue(false);
+    setFlags({ MULAYER_SPLIT: 'auto', MULAYER_PRECISION: 'float32' });
+    const [a, b] = [tf.ones<tf.Rank.R2>([280, 290]), tf.ones<tf.Rank.R2>([290, 288])];
+    const seen = [];
+    for (let run = 0; run < 16; run++) {
+      const y = tf.tidy(() => tf.relu(tf.matMul(a, b)));
+      expect((await y.data()).every(v => v === 290)).toBeTrue();
+      y.dispose();
+      seen.push(explain().layers[0].where);
+    }
+    expect(seen.slice(0, 7)).toEqual(['cpu', 'cpu', 'cpu', 'cpu', 'gpu', 'gpu', 'gpu']);
+    expect(new Set(seen.slice(13)).size).toBe(1);
+  });
+
   it('a user of tfjs-webgl keeps the format of the textures', async () => {
     const flag = () => tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED');
     const before = flag();
