@@ -105,8 +105,6 @@ const DEFAULTS = {
   MULAYER_DOT: 'auto',
   MULAYER_ERROR_BUDGET: 0.02,
   MULAYER_THREADS: 0,
-  // One GPU program for all shapes: compiling one for each took most of the time.
-  WEBGL_USE_SHAPES_UNIFORMS: true,
 };
 
 /** One way to run a layer. */
