@@ -10,25 +10,40 @@ const SCRIPTS = [
 ];
 
 interface Answer {
+  /** Where it is, before it has the rest. */
+  stage?: string;
   backend?: string;
   product?: number[];
   memory?: number;
   error?: string;
 }
 
-/** Runs the body of an async function there; `tf` is loaded. */
+/** Milliseconds after which a Worker is given up; the error says how far it came. */
+const PATIENCE = 25_000;
+
+/** Runs the body of an async function there; `tf` is loaded, `stage(name)` says how far it is. */
 function inWorker(body: string): Promise<Answer> {
   const scripts = SCRIPTS.map(path => JSON.stringify(new URL(path, location.href).href)).join();
   const text = `
+    const stage = name => postMessage({ stage: name });
     const run = async () => {
       importScripts(${scripts});
+      stage('scripts loaded');
       ${body}
     };
     run().then(postMessage, error => postMessage({ error: String(error) }));`;
   const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
   const worker = new Worker(url);
+  let stage = 'started';
   return new Promise<Answer>((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => resolve(data);
+    const late = () => reject(new Error(`silent for ${PATIENCE} ms after: ${stage}`));
+    let timer = setTimeout(late, PATIENCE);
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+      clearTimeout(timer);
+      if (data.stage === undefined) return resolve(data);
+      stage = data.stage;
+      timer = setTimeout(late, PATIENCE);
+    };
     worker.onerror = event => reject(new Error(event.message));
   }).finally(() => {
     worker.terminate();
@@ -41,6 +56,7 @@ describe('in a Worker', () => {
     it(`gives what it gives in the page: split ${split}`, async () => {
       const answer = await inWorker(`
         await tf.setBackend('mulayer');
+        stage('backend set');
         tf.env().set('MULAYER_SPLIT', ${JSON.stringify(split)});
         tf.env().set('MULAYER_PRECISION', 'float32');
         const a = tf.tensor2d(Array.from({ length: 12 }, (_, i) => i), [3, 4]);
@@ -48,6 +64,7 @@ describe('in a Worker', () => {
         const product = [];
         for (let run = 0; run < 3; run++) {
           product.push(...(await tf.relu(tf.matMul(a, b)).data()));
+          stage('run ' + run);
         }
         return { backend: tf.getBackend(), product, memory: tf.memory().mulayerHeapSize };`);
       expect(answer.error).toBeUndefined();
@@ -56,6 +73,6 @@ describe('in a Worker', () => {
       const once = [...row(6), ...row(22), ...row(38)];
       expect(answer.product).toEqual([...once, ...once, ...once]);
       expect(answer.memory).toBeGreaterThan(0);
-    }, 30_000);
+    }, 120_000);
   }
 });

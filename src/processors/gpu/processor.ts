@@ -130,17 +130,22 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     this.webgl.gpgpu.gl.flush();
   }
 
-  /** Polls a fence: `getSyncParameter` over a message channel costs 11 µs a turn and no latency. */
+  /**
+   * Polls a fence: `getSyncParameter` over a message channel costs 11 µs a turn and no latency. After
+   * {@link PATIENCE} the read-back that follows does the waiting.
+   */
   async settled(): Promise<void> {
     const { gl } = this.webgl.gpgpu;
     const fence = 'fenceSync' in gl ? gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0) : null;
     if (!fence) return;
     gl.flush();
     const { port1, port2 } = new MessageChannel();
+    const start = performance.now();
     await new Promise<void>(resolve => {
       port1.onmessage = () => {
         const unsignalled = gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.UNSIGNALED;
-        if (unsignalled && !gl.isContextLost()) port2.postMessage(null);
+        const isLate = performance.now() - start > PATIENCE;
+        if (unsignalled && !isLate && !gl.isContextLost()) port2.postMessage(null);
         else resolve();
       };
       port2.postMessage(null);
@@ -220,5 +225,8 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     }
   }
 }
+
+/** Milliseconds for a fence. A browser that forgets to signal one must not hang the page's promise. */
+const PATIENCE = 5000;
 
 const unpack = ({ shape, dtype }: Spec): [number[], DataType] => [shape as number[], dtype];
