@@ -50,7 +50,7 @@ export class Heap {
       },
     };
     const bytes = (relaxed ? relaxedBytes : baselineBytes) as BufferSource;
-    const { instance } = await WebAssembly.instantiate(bytes, imports);
+    const instance = await instantiate(bytes, imports);
     const kernels = instance.exports as unknown as WasmKernels;
     const kinds: DotKind[] = ['i16', 'usdot', 'sdot', 'usdot7'];
     return new Heap(kernels, memory, kinds[kernels.relaxedDotKind()], relaxed);
@@ -97,4 +97,18 @@ export class Heap {
   u8(pointer: number, length: number): Uint8Array {
     return new Uint8Array(this.memory.buffer, pointer, length);
   }
+}
+
+/**
+ * In a Worker at once: WebKitGTK 2.48 under load loses the promise of one instantiation in ten
+ * there, and nothing waits for a Worker's thread. Pages have to be asynchronous.
+ */
+async function instantiate(
+  bytes: BufferSource,
+  imports: WebAssembly.Imports,
+): Promise<WebAssembly.Instance> {
+  if (typeof document === 'undefined') {
+    return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
+  }
+  return (await WebAssembly.instantiate(bytes, imports)).instance;
 }
