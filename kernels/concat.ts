@@ -11,6 +11,9 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Need, Spec } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
+import type { CpuBuffer } from '../src/processors/cpu/processor.js';
+import type { Quantisation } from '../src/processors/cpu/quantisation.js';
+import { quantisationOf, rangeOf } from '../src/processors/cpu/quantisation.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
@@ -18,6 +21,22 @@ import { allNumeric, sizeOf } from './guards.js';
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
   const [first] = Object.values(inputs);
   return util.parseAxisParam(attributes.axis as number, first.shape as number[])[0];
+}
+
+/**
+ * How the result becomes bytes where all of its parts are: as they, where they are alike (the plan
+ * sees to that), else in the range of all of them.
+ */
+function commonQuantisation(buffers: readonly CpuBuffer[]): Quantisation | undefined {
+  const parts = buffers.flatMap(({ quantised }) => quantised ?? []);
+  if (parts.length < buffers.length) return undefined;
+  const [first] = parts;
+  if (parts.every(({ scale, zero }) => scale === first.scale && zero === first.zero)) return first;
+  const ranges = parts.map(rangeOf);
+  return quantisationOf([
+    Math.min(...ranges.map(([min]) => min)),
+    Math.max(...ranges.map(([, max]) => max)),
+  ]);
 }
 
 export const concat: Kernel = {
@@ -54,11 +73,35 @@ export const concat: Kernel = {
     return { inputs: needs };
   },
 
+  writesBytes: () => 'same',
+
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;
     const [y] = outputs;
     if (y.dtype === 'bool') return cpu.tfjs(call);
     const axis = axisOf(inputs, attributes);
+    const bytes = commonQuantisation(Object.values(inputs).map(({ buffer }) => buffer));
+    if (bytes) {
+      // Each input is a matrix [rows, its part of the axis and all that follows].
+      const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis) as number[]);
+      const rows = util.sizeFromShape(y.shape.slice(0, axis) as number[]);
+      const pitch = rowOf(y);
+      const joined = cpu.fillBytes(y, bytes, ({ pointer, scale, zero }) => {
+        const { x8Copy, qu8Requantise } = cpu.heap.kernels;
+        for (const x of Object.values(inputs)) {
+          const from = x.buffer.quantised!;
+          const width = rowOf(x);
+          if (from.scale === scale && from.zero === zero) {
+            x8Copy(from.pointer, rows, width, width, pointer, pitch);
+          } else {
+            const factor = from.scale / scale;
+            qu8Requantise(from.pointer, rows, width, factor, from.zero, zero, pointer, pitch);
+          }
+          pointer += width;
+        }
+      });
+      return [joined];
+    }
     const yStrides = stridesOf(y.shape);
     const result = cpu.fill(y, whole => {
       let at = 0;

@@ -8,7 +8,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
@@ -81,12 +81,22 @@ const rules = {
   macs,
   quantises: problem => macs(problem) >= MIN_INT8_MACS,
 
-  cpu(cpu, { inputs, attributes, outputs, int8 }) {
+  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+
+  cpu(cpu, { inputs, attributes, outputs, int8, range }) {
     const { shape } = outputs[0];
     const patches = patchesOfConv(convInfo(inputs, attributes));
     const { x, filter } = inputs as { x: (typeof inputs)[string]; filter: (typeof inputs)[string] };
     return withActivation(cpu, inputs, attributes, shape, activation => [
-      product(cpu, { x, patches, w: filter, n: shape[3], activation, int8 }),
+      product(cpu, {
+        x,
+        patches,
+        w: filter,
+        n: shape[3],
+        activation,
+        int8,
+        ...(range && { range }),
+      }),
     ]);
   },
 

@@ -10,7 +10,7 @@ import { broadcast_util, util } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../src/errors.js';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import type { Activation } from '../src/processors/cpu/activation.js';
-import { takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { copyStrided } from '../src/processors/cpu/elementwise.js';
 import { patchesOfMatMul } from '../src/processors/cpu/patches.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
@@ -133,7 +133,9 @@ const rules = {
   quantises: problem =>
     macs(problem) >= MIN_INT8_MACS && problem.inputs.b.shape.slice(0, -2).every(n => n === 1),
 
-  cpu(cpu, { inputs, attributes, outputs, int8 }) {
+  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+
+  cpu(cpu, { inputs, attributes, outputs, int8, range }) {
     const { aBatch, bBatch, batch, m, k, n } = dimensions(inputs, attributes);
     const a = upright(cpu, inputs.a, attributes.transposeA);
     const b = upright(cpu, inputs.b, attributes.transposeB);
@@ -141,7 +143,9 @@ const rules = {
     const run = (activation: Activation) => {
       if (util.sizeFromShape(bBatch) === 1) {
         const patches = patchesOfMatMul(1, util.sizeFromShape(aBatch) * m, k);
-        return [product(cpu, { x: a, patches, w: b, n, activation, int8 })];
+        return [
+          product(cpu, { x: a, patches, w: b, n, activation, int8, ...(range && { range }) }),
+        ];
       }
       const whole = cpu.fill(spec, y => {
         const aIndex = broadcastIndex(aBatch, batch);

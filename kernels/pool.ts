@@ -25,6 +25,17 @@ function poolInfo({ x }: Named<Spec>, attributes: Attributes): backend_util.Conv
   );
 }
 
+/** Whether no window lies wholly in the padding. */
+function windowsHaveCells(info: backend_util.Conv2DInfo): boolean {
+  const { padInfo, inHeight, inWidth, outHeight, outWidth, strideHeight, strideWidth } = info;
+  return (
+    padInfo.top < info.effectiveFilterHeight &&
+    padInfo.left < info.effectiveFilterWidth &&
+    (outHeight - 1) * strideHeight - padInfo.top < inHeight &&
+    (outWidth - 1) * strideWidth - padInfo.left < inWidth
+  );
+}
+
 function pool(name: keyof typeof OPS): Kernel {
   return {
     name,
@@ -38,42 +49,42 @@ function pool(name: keyof typeof OPS): Kernel {
 
     slice: (_, from, to) => ({ inputs: { x: { axis: 3, from, to } } }),
 
+    writesBytes: () => (name === 'MaxPool' ? 'same' : undefined),
+
     cpu(cpu, { inputs, attributes, outputs }) {
       const info = poolInfo(inputs, attributes);
       const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow } = info;
-      const result = cpu.fill(outputs[0], y =>
+      const { batchSize, inShape, outShape, filterHeight, filterWidth } = info;
+      const { quantised } = inputs.x.buffer;
+      // tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding.
+      const isIdentity = filterHeight * filterWidth === 1 && util.arraysEqual(inShape, outShape);
+      const window = [
+        ...([h, w, c, filterHeight, filterWidth, info.strideHeight, info.strideWidth] as const),
+        ...([info.dilationHeight, info.dilationWidth] as const),
+        ...([info.padInfo.top, info.padInfo.left, oh, ow] as const),
+      ] as const;
+      if (quantised && name === 'MaxPool' && !isIdentity && windowsHaveCells(info)) {
+        const bytes = cpu.fillBytes(outputs[0], quantised, y => {
+          for (let i = 0; i < batchSize; i++) {
+            const x = quantised.pointer + i * h * w * c;
+            cpu.heap.kernels.qu8MaxPool(x, ...window, y.pointer + i * oh * ow * c);
+          }
+        });
+        return [bytes];
+      }
+      const floats = cpu.fill(outputs[0], y =>
         cpu.withDense(inputs.x.buffer, x => {
-          // tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding.
-          if (
-            info.filterHeight * info.filterWidth === 1 &&
-            util.arraysEqual(info.inShape, info.outShape)
-          ) {
+          if (isIdentity) {
             cpu.heap.f32(y.address(), y.size).set(cpu.heap.f32(x, y.size));
             return;
           }
-          for (let i = 0; i < info.batchSize; i++) {
-            cpu.heap.kernels.f32Pool(
-              OPS[name],
-              x + 4 * i * h * w * c,
-              h,
-              w,
-              c,
-              info.filterHeight,
-              info.filterWidth,
-              info.strideHeight,
-              info.strideWidth,
-              info.dilationHeight,
-              info.dilationWidth,
-              info.padInfo.top,
-              info.padInfo.left,
-              oh,
-              ow,
-              y.address() + 4 * i * oh * ow * c,
-            );
+          for (let i = 0; i < batchSize; i++) {
+            const to = y.address() + 4 * i * oh * ow * c;
+            cpu.heap.kernels.f32Pool(OPS[name], x + 4 * i * h * w * c, ...window, to);
           }
         }),
       );
-      return [result];
+      return [floats];
     },
 
     gpu: tfjsOnGpu,

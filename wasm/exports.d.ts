@@ -61,7 +61,10 @@ export interface WasmKernels {
     sum: Pointer,
     largest: number,
   ): void;
-  /** y [m,n] = act(f32(patches(x) * w + correction [n]) * scale [n] + bias [n]). */
+  /**
+   * y [m,n] = act(f32(patches(x) * w + correction [n]) * scale [n] + bias [n]), in floats; or, where
+   * `spread` (f32 [min x4 | max x4], widened by y) is given, in bytes: round(y * inverse) + zero.
+   */
   qu8Gemm(
     x: Pointer,
     m: number,
@@ -81,6 +84,9 @@ export interface WasmKernels {
     hi: number,
     y: Pointer,
     ldy: number,
+    inverse: number,
+    zero: number,
+    spread: Pointer,
   ): void;
   /**
    * For specs: makes qu8Gemm's tile 4 or 6 rows high on the relaxed dot, 0 what suits the machine.
@@ -108,6 +114,35 @@ export interface WasmKernels {
     xor: number,
     y: Pointer,
   ): 0 | 1;
+  /** y [n] = (x - zero) * scale. */
+  qu8ToF32(x: Pointer, n: number, scale: number, zero: number, y: Pointer): void;
+  /** y [hp,wp,c] = x [h,w,c] ^ xor at (top, left), `value` ^ xor elsewhere; bytes. */
+  x8Pad(
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    top: number,
+    left: number,
+    hp: number,
+    wp: number,
+    value: number,
+    xor: number,
+    y: Pointer,
+  ): void;
+  /** y [rows,yPitch] = x [rows,xPitch], `width` bytes of each row. */
+  x8Copy(x: Pointer, rows: number, width: number, xPitch: number, y: Pointer, yPitch: number): void;
+  /** y [rows,yPitch] = round((x [rows,width] - xZero) * factor) + yZero. */
+  qu8Requantise(
+    x: Pointer,
+    rows: number,
+    width: number,
+    factor: number,
+    xZero: number,
+    yZero: number,
+    y: Pointer,
+    yPitch: number,
+  ): void;
   /** y [hp,wp,c] = x [h,w,c] at (top, left), `value` elsewhere. */
   f32Pad(
     x: Pointer,
@@ -151,6 +186,24 @@ export interface WasmKernels {
   /** op: 0 max, 1 avg. */
   f32Pool(
     op: number,
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    kh: number,
+    kw: number,
+    strideH: number,
+    strideW: number,
+    dilationH: number,
+    dilationW: number,
+    top: number,
+    left: number,
+    oh: number,
+    ow: number,
+    y: Pointer,
+  ): void;
+  /** The maximum of bytes; 0 where no cell is inside. */
+  qu8MaxPool(
     x: Pointer,
     h: number,
     w: number,

@@ -22,10 +22,15 @@ export {
 } from './qs8-pack/x4c8';
 export { qu8Gemm2x4c8I16 as qu8GemmI16 } from './qu8-gemm/2x4c8-i16';
 export { f32ToQu8 } from './f32-qu8-convert/x16';
+export { qu8ToF32 } from './qu8-f32-convert/x16';
 export { f32Pad } from './f32-pad/rows';
+export { x8Pad } from './x8-pad/rows';
+export { x8Copy } from './x8-copy/rows';
+export { qu8Requantise } from './qu8-requantise/x8';
 export { f32MinMax } from './f32-minmax/x4';
 export { f32Depthwise4x4 as f32Depthwise } from './f32-depthwise/4x4';
 export { f32Pool } from './f32-pool/x4';
+export { qu8MaxPool } from './qu8-maxpool/x16';
 export { f32Binary } from './f32-binary/x4';
 export { f32Unary } from './f32-unary/x4';
 export { f32Affine } from './f32-affine/x4';
@@ -88,6 +93,9 @@ export function qu8Gemm(
   hi: f32,
   y: usize,
   ldy: i32,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
@@ -110,6 +118,9 @@ export function qu8Gemm(
         hi,
         y,
         ldy,
+        inverse,
+        zero,
+        spread,
       );
     } else {
       qu8Gemm4x8c4Relaxed(
@@ -131,6 +142,9 @@ export function qu8Gemm(
         hi,
         y,
         ldy,
+        inverse,
+        zero,
+        spread,
       );
     }
   } else {
@@ -153,6 +167,9 @@ export function qu8Gemm(
       hi,
       y,
       ldy,
+      inverse,
+      zero,
+      spread,
     );
   }
 }

@@ -90,3 +90,73 @@ export function fillRun(to: usize, count: i32, bits: i32): void {
     to += 4;
   }
 }
+
+/** 1.5 * 2^23 as a float, and the same bits as an integer. */
+const MAGIC: f32 = 12582912;
+const MAGIC_BITS: i32 = 0x4b400000;
+
+/**
+ * v clamped so that round(v) + zero fits a byte, or is one beside it; a NaN becomes the least:
+ * pmax(lo, v) is `lo < v ? v : lo`.
+ */
+@inline
+export function toByteRange(v: v128, zero: i32): v128 {
+  const lo = f32x4.splat(<f32>-zero - 0.5);
+  const hi = f32x4.splat(255.5 - <f32>zero);
+  return f32x4.pmin(f32x4.pmax(lo, v), hi);
+}
+
+/**
+ * round(v) + zero of four numbers in the range of `toByteRange`, as integers. Adding MAGIC leaves
+ * round(v) in the low bits of the float, since one unit in the last place is 1 there, and the
+ * addition rounds halves to even. The -1 and 256 that may come out saturate when narrowed to bytes.
+ */
+@inline
+export function toIntegers(v: v128, zero: i32): v128 {
+  return i32x4.sub(f32x4.add(v, f32x4.splat(MAGIC)), i32x4.splat(MAGIC_BITS - zero));
+}
+
+/** Eight numbers as clamp(round(v * inverse) + zero, 0, 255), in the lower eight bytes. */
+@inline
+export function quantise8(low: v128, high: v128, inverse: f32, zero: i32): v128 {
+  const s = f32x4.splat(inverse);
+  const a = toIntegers(toByteRange(f32x4.mul(low, s), zero), zero);
+  const b = toIntegers(toByteRange(f32x4.mul(high, s), zero), zero);
+  const words = i16x8.narrow_i32x4_s(a, b);
+  return i8x16.narrow_i16x8_u(words, words);
+}
+
+/** Stores the first `count` (1 to 8) bytes. */
+@inline
+export function storeBytes8(y: usize, v: v128, count: i32): void {
+  if (count >= 8) {
+    v128.store64_lane(y, v, 0);
+  } else {
+    let rest = i64x2.extract_lane(v, 0);
+    if (count >= 4) {
+      store<i32>(y, <i32>rest);
+      rest >>= 32;
+      y += 4;
+    }
+    for (let i = count & 3; i > 0; --i) {
+      store<u8>(y, <u8>rest);
+      rest >>= 8;
+      y += 1;
+    }
+  }
+}
+
+/** The first `count` (1 or more) lanes; the others repeat the first one. */
+@inline
+export function onlyLanes(v: v128, count: i32): v128 {
+  const index = i32x4(0, 1, 2, 3);
+  const first = v128.shuffle<i32>(v, v, 0, 0, 0, 0);
+  return v128.bitselect(v, first, i32x4.lt_s(index, i32x4.splat(count)));
+}
+
+/** Widens [min x4 | max x4] at `spread` by these numbers; NaNs are passed over. */
+@inline
+export function widen(spread: usize, v: v128): void {
+  v128.store(spread, f32x4.pmin(v128.load(spread), v));
+  v128.store(spread, f32x4.pmax(v128.load(spread, 16), v), 16);
+}

@@ -107,7 +107,7 @@ function ours(
   };
   const packed = pack(kernels.qs8PackedBytes, kernels.qs8Pack);
   const packedI16 = pack(kernels.qs8PackedBytesI16, kernels.qs8PackI16);
-  const tail = [co, correction, scale, bias, 0, 0, Infinity, y, co] as const;
+  const tail = [co, correction, scale, bias, 0, 0, Infinity, y, co, 0, 0, 0] as const;
   let open = 0;
   const contestant = (name: string, run: () => void): Contestant => {
     ++open;

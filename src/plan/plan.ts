@@ -20,6 +20,8 @@ export interface Layer {
   readonly weights: WeakSet<object>;
   /** Relative RMS difference between the int8 and the float32 result; undefined: not measured. */
   error?: number;
+  /** [min, max] that its result has had as bytes; widened when something falls out of it. */
+  range?: readonly [number, number];
   /** The GPU refused this node (a program that does not link, no memory): not again. */
   refused?: boolean;
 }
@@ -46,9 +48,12 @@ export class Plan {
     return this.placements;
   }
 
-  /** Makes the next run measure the int8 errors anew. */
-  forgetErrors(): void {
-    for (const layer of this.layers) delete layer.error;
+  /** Makes the next run measure errors and ranges anew. */
+  forgetNumbers(): void {
+    for (const layer of this.layers) {
+      delete layer.error;
+      delete layer.range;
+    }
   }
 
   /** Makes the next run place its nodes anew. */

@@ -4,6 +4,7 @@
 import type { Attributes, Named, Problem, Rules, Spec } from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
+import type { Range } from './cpu/quantisation.js';
 import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
 
 /** One input of a call, lying on the processor that runs it. */
@@ -24,6 +25,11 @@ export interface Call<B> {
   readonly outputs: readonly Spec[];
   /** The arithmetic the plan wants of the CPU. */
   readonly int8: boolean;
+  /**
+   * Where the CPU's result shall be bytes: the range of its numbers. A kernel that cannot may give
+   * floats; one that can notes the range it saw (`Quantised.spread`).
+   */
+  readonly range?: Range;
 }
 
 export interface Kernel extends Rules {
@@ -33,6 +39,15 @@ export interface Kernel extends Rules {
     outputs: readonly Spec[];
     attributes: Attributes;
   }): boolean;
+  /**
+   * How the CPU lowering writes bytes: `range`, in those of the range it is given, when it runs in
+   * int8; `same`, in those of its inputs, which it only moves. Absent: it writes floats.
+   */
+  writesBytes?(call: {
+    inputs: Named<Spec>;
+    attributes: Attributes;
+    outputs: readonly Spec[];
+  }): 'range' | 'same' | undefined;
   /** False for calls that tfjs-webgl refuses in the middle, leaving its textures behind. */
   gpuTakes?(problem: Problem): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];

@@ -8,15 +8,18 @@
  */
 import type { Settings, Split } from '../flags.js';
 import type { Graph, Node, Use } from '../graph/graph.js';
-import type { Named, Need, Range, SliceRule } from '../graph/kernel.js';
+import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
+import { placeBytes } from '../passes/bytes.js';
 import { roundTripError } from '../passes/precision.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { Range } from '../processors/cpu/quantisation.js';
+import { betterRange } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
 import type { LayerReport } from './report.js';
@@ -60,12 +63,15 @@ export class Executor {
         gpuCan: (node, i) => !plan.layers[i].refused && this.gpuSupports(node),
       }),
     );
+    const bytes = this.placeBytes(nodes, placements, plan, settings);
     const layers: LayerReport[] = [];
     for (const [i, node] of nodes.entries()) {
       if (node.wanted || isRehearsal) {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
-        layers.push(this.step(node, placement, plan.layers[i], settings, plan.runs === 0));
+        layers.push(
+          this.step(node, placement, plan.layers[i], settings, plan.runs === 0, bytes[i]),
+        );
         if (plan.layers[i].refused && placement.where !== 'cpu') plan.forgetPlacements();
       }
       for (const value of node.outputs) delete value.producer;
@@ -77,7 +83,7 @@ export class Executor {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
-    if (isRehearsal) plan.forgetErrors();
+    if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.layers = layers;
     this.ms = performance.now() - start;
@@ -110,6 +116,23 @@ export class Executor {
     }
   }
 
+  /** For each node whose result shall be bytes: the layers with whose results it shares a scale. */
+  private placeBytes(
+    nodes: readonly Node[],
+    placements: readonly Placement[],
+    { layers, runs }: Plan,
+    settings: Settings,
+  ): (readonly Layer[] | undefined)[] {
+    if (runs === 0 || settings.precision === 'float32') return nodes.map(() => undefined);
+    const groups = placeBytes(nodes, {
+      int8: (node, i) =>
+        this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
+      writes: (node, i) =>
+        placements[i].where === 'cpu' ? this.kernelOf(node).writesBytes?.(node) : undefined,
+    });
+    return groups.map(group => group?.map(i => layers[i]));
+  }
+
   /** Everything placements depend on beside the graph. */
   private circumstances(rule: Rule): string {
     return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'}`;
@@ -136,6 +159,7 @@ export class Executor {
     layer: Layer,
     settings: Settings,
     observing: boolean,
+    group: readonly Layer[] | undefined,
   ): LayerReport {
     const { transfers } = this;
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
@@ -146,7 +170,9 @@ export class Executor {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = this.decideInt8(node, placement, layer, settings, observing);
       try {
-        this.compute(node, placement, int8);
+        if (group && int8) this.computeBytes(node, layer, group);
+        else this.compute(node, placement, int8);
+        if (observing && this.mayBeInt8(node, placement, settings)) this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
@@ -182,19 +208,18 @@ export class Executor {
     node: Node,
     placement: Placement,
     layer: Layer,
-    { precision, budget }: Settings,
+    settings: Settings,
     observing: boolean,
   ): boolean {
-    const kernel = this.kernelOf(node);
-    if (placement.where === 'gpu' || precision === 'float32' || !kernel.quantises?.(node)) {
-      return false;
-    }
-    const weights = node.inputs[kernel.weights!].value;
-    const constant = layer.weights.has(weights);
-    layer.weights.add(weights);
-    if (precision === 'auto') layer.error ??= this.measureError(node);
-    if (observing || !constant) return false;
-    return precision === 'int8' || layer.error! <= budget;
+    if (!this.mayBeInt8(node, placement, settings)) return false;
+    if (settings.precision === 'auto') layer.error ??= this.measureError(node);
+    const can = !observing && isInt8(node, layer, settings);
+    layer.weights.add(node.inputs[node.kernel.weights!].value);
+    return can;
+  }
+
+  private mayBeInt8(node: Node, { where }: Placement, { precision }: Settings): boolean {
+    return where !== 'gpu' && precision !== 'float32' && !!this.kernelOf(node).quantises?.(node);
   }
 
   /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */
@@ -207,6 +232,42 @@ export class Executor {
     exact.free();
     rounded.free();
     return error;
+  }
+
+  /**
+   * An int8 layer whose result shall be bytes. Their range was learned from earlier runs; a result
+   * that leaves it, or is much smaller, is computed again, in the range it has itself.
+   */
+  private computeBytes(node: Node, layer: Layer, group: readonly Layer[]): void {
+    const kernel = this.kernelOf(node);
+    const [output] = node.outputs;
+    const call = this.cpuCall(node, undefined, true);
+    const run = (range?: Range) => {
+      const [buffer] = this.cpu.run(kernel, range ? { ...call, range } : call);
+      output.cpu = buffer;
+      return buffer.quantised?.spread;
+    };
+    if (!layer.range) {
+      run();
+      this.learnRange(node, layer);
+      return;
+    }
+    const spread = run(union(group.flatMap(({ range }) => (range ? [range] : []))));
+    const better = spread && betterRange(layer.range, spread);
+    if (!better) return;
+    output.cpu!.free();
+    if (better.every(Number.isFinite)) {
+      layer.range = better;
+      run(better);
+    } else {
+      run();
+    }
+  }
+
+  private learnRange({ outputs: [output] }: Node, layer: Layer): void {
+    if (!output.cpu) return;
+    const range = this.cpu.range(output.cpu as CpuBuffer);
+    if (range.every(Number.isFinite)) layer.range = range;
   }
 
   private compute(node: Node, placement: Placement, int8: boolean): void {
@@ -237,13 +298,27 @@ export class Executor {
   }
 
   private cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
-    const argument = (use: Use, range?: Range) => this.transfers.cpuArgument(use, range);
+    const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
     return callOf(node, slice, int8, argument);
   }
 
   private gpuCall(node: Node, slice: Slice | undefined) {
     return callOf(node, slice, false, (use, range) => this.transfers.gpuArgument(use, range));
   }
+}
+
+/**
+ * Whether a layer that can run in int8 does: only where the weights came twice, and under precision
+ * `auto` only where its own error is known to be within the budget.
+ */
+function isInt8(node: Node, layer: Layer, { precision, budget }: Settings): boolean {
+  if (!layer.weights.has(node.inputs[node.kernel.weights!].value)) return false;
+  return precision === 'int8' || (layer.error !== undefined && layer.error <= budget);
+}
+
+/** The smallest range that holds all of these. */
+function union(ranges: readonly Range[]): Range {
+  return [Math.min(...ranges.map(([min]) => min)), Math.max(...ranges.map(([, max]) => max))];
 }
 
 /** Output channels [from, to) of a node, and what they need. */
@@ -257,7 +332,7 @@ function callOf<B>(
   node: Node,
   slice: Slice | undefined,
   int8: boolean,
-  argument: (use: Use, range?: Range) => Argument<B>,
+  argument: (use: Use, range?: Part) => Argument<B>,
 ): Call<B> {
   const inputs: Named<Argument<B>> = {};
   for (const [name, use] of Object.entries(node.inputs)) {

@@ -112,6 +112,13 @@ export class Arena {
     return at;
   }
 
+  /** An array that is read and written. */
+  lend(values: Typed): Pointer {
+    const at = this.put(values);
+    this.blocks[this.blocks.length - 1].before = null;
+    return at;
+  }
+
   /** Room for an output of `bytes` bytes, filled with 0xff. */
   reserve(bytes: number): Pointer {
     return this.block(bytes);

@@ -1,6 +1,6 @@
 /** wasm/qs8-pack/*, wasm/qu8-gemm/*, wasm/relaxed-dot-kind/probe.ts */
 import { LINEAR, type Activation } from '../reference/activation';
-import { quantisedGemm, quantiseWeights } from '../reference/quantise';
+import { quantisedGemm, quantiseValue, quantiseWeights } from '../reference/quantise';
 import { expectFloats, itOn, itOnBothBuilds, type Arena, type Build } from './instantiate';
 import { PROBLEMS, product, type PatchProblem } from './patches';
 import { Random } from './random';
@@ -97,26 +97,14 @@ function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, 
   const ldy = p.n + o.gap;
   const length = (p.m - 1) * ldy + p.n;
   const y = arena.reserve(length * 4);
-  gemm(
-    arena.put(stored),
-    p.m,
-    p.ow,
-    p.pixelStride,
-    p.rowStride,
-    segments,
-    p.segmentLength,
-    arena.put(Int32Array.from(p.segmentOffsets)),
-    packed,
-    p.n,
-    arena.put(correction),
-    arena.put(factor),
-    o.bias ? arena.put(o.bias) : 0,
+  const tail = [
+    ...[arena.put(stored), p.m, p.ow, p.pixelStride, p.rowStride, segments, p.segmentLength],
+    ...[arena.put(Int32Array.from(p.segmentOffsets)), packed, p.n],
+    ...[arena.put(correction), arena.put(factor), o.bias ? arena.put(o.bias) : 0],
     o.activation.alpha ? arena.put(Float32Array.from(o.activation.alpha)) : 0,
-    o.activation.lo,
-    o.activation.hi,
-    y,
-    ldy,
-  );
+    ...[o.activation.lo, o.activation.hi],
+  ] as unknown as Head;
+  gemm(...tail, y, ldy, 0, 0, 0);
   const bytes = arena.u8(y, length * 4);
   const floats = new Float32Array(bytes.buffer);
   const rows = new Float32Array(p.m * p.n);
@@ -129,7 +117,32 @@ function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, 
   const plain = wanted.sum.map(v => -o.zeroPoint * v);
   const oracle = quantisedGemm(o.x, p, wanted.q, p.n, plain, factor, o.bias, o.activation);
   expectFloats(rows, oracle, p.name);
+
+  // The same as bytes, in a range that clamps some of them, and what the range should have been.
+  const inverse = Math.fround(200 / oracle.reduce((most, v) => Math.max(most, Math.abs(v)), 1));
+  const spread = arena.lend(Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity));
+  const q = arena.reserve(length);
+  gemm(...tail, q, ldy, inverse, o.zeroPoint, spread);
+  const row = (i: number) => arena.u8(q + i * ldy, p.n);
+  for (let i = 0; i < p.m; ++i) {
+    const exact = Array.from(oracle.subarray(i * p.n, (i + 1) * p.n), v =>
+      quantiseValue(v, inverse, o.zeroPoint),
+    );
+    expectFloats(row(i), exact, `${p.name} bytes of row ${i}`);
+    const gap = i + 1 < p.m ? arena.u8(q + i * ldy + p.n, o.gap) : [];
+    if (!gap.every(v => v === 0xff)) fail(`${p.name}: written between the rows of bytes`);
+  }
+  const lanes = Array.from(arena.f32(spread, 8));
+  const seen = [Math.min(...lanes.slice(0, 4)), Math.max(...lanes.slice(4))];
+  const [least, most] = [Math.min(...oracle), Math.max(...oracle)];
+  expectFloats(seen, [least, most], `${p.name} spread`);
 }
+
+/** The arguments that come before the result. */
+type Head =
+  Parameters<WasmKernels['qu8Gemm']> extends [...infer H, number, number, number, number, number]
+    ? H
+    : never;
 
 function operands(path: Path, p: PatchProblem, random: Random, ldw = p.n): Operands {
   const K = p.segmentOffsets.length * p.segmentLength;

@@ -14,7 +14,7 @@
  *
  * May read 7 bytes beyond a segment of x, and 12 bytes beyond correction, scale, bias and alpha.
  */
-import { clamp, prelu, storeLanes } from '../simd';
+import { clamp, onlyLanes, prelu, quantise8, storeBytes8, storeLanes, widen } from '../simd';
 
 const ROWS: i32 = 2;
 const COLUMNS: i32 = 4;
@@ -56,6 +56,9 @@ export function qu8Gemm2x4c8I16(
   hi: f32,
   y: usize,
   ldy: i32,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
 ): void {
   assert(m >= 0);
   assert(ow > 0);
@@ -66,7 +69,8 @@ export function qu8Gemm2x4c8I16(
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
   const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
-  const yRow = (<usize>ldy) << 2;
+  const unit: usize = spread ? 0 : 2;
+  const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
@@ -79,7 +83,7 @@ export function qu8Gemm2x4c8I16(
       const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
-      let out = y + <usize>blockStart * yRow + column;
+      let out = y + <usize>blockStart * yRow + ((<usize>j) << unit);
       for (let i = blockStart; i < blockEnd; i += ROWS, out += yRow * ROWS) {
         // Pixels of the tile; one beyond m repeats the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
@@ -145,8 +149,20 @@ export function qu8Gemm2x4c8I16(
           r0 = clamp(r0, low, high);
           r1 = clamp(r1, low, high);
         }
-        storeLanes(out, r0, columns);
-        if (i + 1 < m) storeLanes(out + yRow, r1, columns);
+        if (spread) {
+          // Both rows at once, one in each half.
+          const bytes = quantise8(r0, r1, inverse, zero);
+          const count = min(columns, COLUMNS);
+          storeBytes8(out, bytes, count);
+          widen(spread, onlyLanes(r0, count));
+          if (i + 1 < m) {
+            storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), count);
+            widen(spread, onlyLanes(r1, count));
+          }
+        } else {
+          storeLanes(out, r0, columns);
+          if (i + 1 < m) storeLanes(out + yRow, r1, columns);
+        }
       }
     }
   }

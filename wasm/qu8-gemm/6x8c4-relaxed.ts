@@ -26,6 +26,9 @@ export function qu8Gemm6x8c4Relaxed(
   hi: f32,
   y: usize,
   ldy: i32,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
 ): void {
   qu8GemmX8c4Relaxed(
     ROWS,
@@ -47,5 +50,8 @@ export function qu8Gemm6x8c4Relaxed(
     hi,
     y,
     ldy,
+    inverse,
+    zero,
+    spread,
   );
 }

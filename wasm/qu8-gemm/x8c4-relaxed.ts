@@ -5,7 +5,12 @@
  *     x         patches of an image, see wasm/README.md; u8, or x ^ 0x80 where the engine's dot
  *               reads its second operand as signed (relaxed-dot-kind)
  *     packed    w as qs8-pack/x8c4 lays it
- *     y         rows of ldy floats
+ *     y         rows of ldy floats; or, where `spread` is given, of ldy bytes:
+ *
+ *                   clamp(round(y * inverse) + zero, 0, 255)
+ *
+ *     spread    f32 [min x4 | max x4], widened by y as it was before it became bytes; NaNs are
+ *               passed over
  *
  * The tile is `rows` pixels by 8 columns, 4 or 6 (a constant of whoever inlines this); a step takes
  * 4 of K:
@@ -30,7 +35,16 @@
  * The epilogue rounds three times: to float32, after * scale, after + bias; both builds alike.
  * May read 3 bytes beyond a segment of x, and 28 bytes beyond correction, scale, bias and alpha.
  */
-import { clamp, prelu, storeLanes8 } from '../simd';
+import {
+  LANES,
+  clamp,
+  onlyLanes,
+  prelu,
+  quantise8,
+  storeBytes8,
+  storeLanes8,
+  widen,
+} from '../simd';
 
 const COLUMNS: i32 = 8;
 const DEPTH: i32 = 4;
@@ -43,6 +57,21 @@ const BLOCK_BYTES: i32 = 1 << 17;
 function dot(w: v128, x: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
   return unreachable();
+}
+
+/** One row of the tile as bytes, and into the spread of all of them. */
+function storeRow(
+  out: usize,
+  low: v128,
+  high: v128,
+  columns: i32,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
+): void {
+  storeBytes8(out, quantise8(low, high, inverse, zero), columns);
+  widen(spread, onlyLanes(low, columns));
+  if (columns > LANES) widen(spread, onlyLanes(high, columns - LANES));
 }
 
 
@@ -67,6 +96,9 @@ export function qu8GemmX8c4Relaxed(
   hi: f32,
   y: usize,
   ldy: i32,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
 ): void {
   assert(rows == 4 || rows == 6);
   assert(m >= 0);
@@ -78,7 +110,8 @@ export function qu8GemmX8c4Relaxed(
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
   const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
-  const yRow = (<usize>ldy) << 2;
+  const unit: usize = spread ? 0 : 2;
+  const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const block = max(16, BLOCK_BYTES / max(1, pixelStride) / rows) * rows;
@@ -91,7 +124,7 @@ export function qu8GemmX8c4Relaxed(
       const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
-      let out = y + <usize>blockStart * yRow + column;
+      let out = y + <usize>blockStart * yRow + ((<usize>j) << unit);
       for (let i = blockStart; i < blockEnd; i += rows, out += yRow * <usize>rows) {
         // Pixels of the tile; those beyond m repeat the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
@@ -267,13 +300,24 @@ export function qu8GemmX8c4Relaxed(
             c51 = clamp(c51, low, high);
           }
         }
-        storeLanes8(out, c00, c01, columns);
-        if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
-        if (i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
-        if (i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
-        if (rows > 4) {
-          if (i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
-          if (i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
+        if (spread) {
+          storeRow(out, c00, c01, columns, inverse, zero, spread);
+          if (i + 1 < m) storeRow(out + yRow, c10, c11, columns, inverse, zero, spread);
+          if (i + 2 < m) storeRow(out + yRow * 2, c20, c21, columns, inverse, zero, spread);
+          if (i + 3 < m) storeRow(out + yRow * 3, c30, c31, columns, inverse, zero, spread);
+          if (rows > 4) {
+            if (i + 4 < m) storeRow(out + yRow * 4, c40, c41, columns, inverse, zero, spread);
+            if (i + 5 < m) storeRow(out + yRow * 5, c50, c51, columns, inverse, zero, spread);
+          }
+        } else {
+          storeLanes8(out, c00, c01, columns);
+          if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
+          if (i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
+          if (i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
+          if (rows > 4) {
+            if (i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
+            if (i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
+          }
         }
       }
     }

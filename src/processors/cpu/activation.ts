@@ -61,6 +61,11 @@ export function takesEpilogue(
   return !bias || isByChannel(bias.shape, n);
 }
 
+/** Whether the activation is part of the product's own epilogue, but for PReLU of odd shapes. */
+export function isInEpilogue({ activation }: Attributes): boolean {
+  return AFTER[(activation as string | undefined) ?? 'linear'] === undefined;
+}
+
 /** Lends the activation of a fused call with n output channels, whose result has this shape. */
 export function withActivation<T>(
   cpu: CpuProcessor,

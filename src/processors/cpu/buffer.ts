@@ -1,6 +1,7 @@
 /**
  * A buffer of the CPU: a dense tensor in JavaScript memory (as the user wrote it), on the wasm
- * heap, or both; or a view on columns [from, to) of another one:
+ * heap, or both; or on the heap as QUInt8 (`quantisation.ts`), from which the floats are made when
+ * somebody asks for them; or a view on columns [from, to) of another one:
  *
  *     base [rows, pitch]   ┌──────────┬───────────────┬─────┐
  *                          │          │ view          │     │  pitch = elements from row to row
@@ -15,12 +16,21 @@ import type { DataType } from '@tensorflow/tfjs-core';
 import type { Buffer } from '../../graph/value.js';
 import type { Numbers } from '../processor.js';
 import type { Heap } from './heap.js';
+import type { Quantisation, Range } from './quantisation.js';
+
+/** A tensor as bytes on the heap. */
+export interface Quantised extends Quantisation {
+  readonly pointer: number;
+  /** The numbers' range before they became bytes, where the kernel that wrote them has noted it. */
+  spread?: Range;
+}
 
 /** Bytes of one number: bool is kept in bytes, everything else in four. */
 export const bytesPerNumber = (dtype: DataType): 1 | 4 => (dtype === 'bool' ? 1 : 4);
 
 export class CpuBuffer implements Buffer {
   private pointer = 0;
+  private bytesForm: Quantised | undefined;
 
   private constructor(
     private readonly heap: Heap,
@@ -44,6 +54,13 @@ export class CpuBuffer implements Buffer {
     return buffer;
   }
 
+  /** Uninitialised bytes on the heap that stand for float32 numbers. */
+  static asBytes(heap: Heap, size: number, quantisation: Quantisation): CpuBuffer {
+    const buffer = new CpuBuffer(heap, 'float32', size, undefined, undefined);
+    buffer.bytesForm = { ...quantisation, pointer: heap.allocate(size) };
+    return buffer;
+  }
+
   /** Columns [from, to) of `buffer [rows, pitch]`, not copied; `buffer` must outlive the view. */
   static view(buffer: CpuBuffer, pitch: number, from: number, to: number): CpuBuffer {
     const size = (buffer.size / pitch) * (to - from);
@@ -53,7 +70,12 @@ export class CpuBuffer implements Buffer {
 
   /** Heap bytes owned. */
   get bytes(): number {
-    return this.pointer === 0 ? 0 : this.size * bytesPerNumber(this.dtype);
+    return this.floatBytes + (this.bytesForm ? this.size : 0);
+  }
+
+  /** The same numbers as bytes, where they lie on the heap like that. */
+  get quantised(): Quantised | undefined {
+    return this.bytesForm;
   }
 
   /** Whether the numbers lie on the heap alone, where growing it would take views away. */
@@ -77,9 +99,14 @@ export class CpuBuffer implements Buffer {
       return this.base.buffer.address() + this.base.from * bytesPerNumber(this.dtype);
     }
     if (this.pointer === 0) {
-      if (!this.host) throw new Error('a CPU buffer was used after it was freed');
+      const { host, bytesForm } = this;
+      if (!host && !bytesForm) throw new Error('a CPU buffer was used after it was freed');
       this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype));
-      this.heapView().set(this.host);
+      if (host) this.heapView().set(host);
+      else if (bytesForm) {
+        const { pointer, scale, zero } = bytesForm;
+        this.heap.kernels.qu8ToF32(pointer, this.size, scale, zero, this.pointer);
+      }
     }
     return this.pointer;
   }
@@ -87,7 +114,10 @@ export class CpuBuffer implements Buffer {
   /** The numbers, row by row without gaps. Valid until the next allocation; not to be changed. */
   numbers(): Numbers {
     if (this.host) return this.host;
-    if (!this.base) return this.heapView();
+    if (!this.base) {
+      this.address();
+      return this.heapView();
+    }
     const { buffer, from, width, pitch } = this.base;
     const all = buffer.numbers();
     if (this.isContiguous) return all.subarray(from, from + width);
@@ -106,15 +136,20 @@ export class CpuBuffer implements Buffer {
   /** Gives the heap copy of numbers that also lie in JavaScript memory back. */
   evict(): void {
     if (this.host && this.pointer !== 0) {
-      this.heap.free(this.pointer, this.bytes);
+      this.heap.free(this.pointer, this.floatBytes);
       this.pointer = 0;
     }
   }
 
   free(): void {
-    if (this.pointer !== 0) this.heap.free(this.pointer, this.bytes);
+    if (this.pointer !== 0) this.heap.free(this.pointer, this.floatBytes);
+    if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size);
     this.pointer = 0;
-    this.host = undefined;
+    this.host = this.bytesForm = undefined;
+  }
+
+  private get floatBytes(): number {
+    return this.pointer === 0 ? 0 : this.size * bytesPerNumber(this.dtype);
   }
 
   private heapView(): Numbers {

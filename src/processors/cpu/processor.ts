@@ -10,7 +10,9 @@ import type { Named, Spec } from '../../graph/kernel.js';
 import type { Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
 import { Block, CpuBuffer } from './buffer.js';
+import type { Quantised } from './buffer.js';
 import { Heap } from './heap.js';
+import type { Quantisation, Range } from './quantisation.js';
 
 export { Block, CpuBuffer };
 
@@ -119,7 +121,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   }
 
   /** [min, max] of a float32 buffer; NaN in both if there is one; [0, 0] when it is empty. */
-  range(buffer: CpuBuffer): readonly [number, number] {
+  range(buffer: CpuBuffer): Range {
     if (buffer.size === 0) return [0, 0];
     return this.withScratch(8, out =>
       this.withDense(buffer, pointer => {
@@ -135,6 +137,23 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     const y = this.make(spec);
     try {
       write(y);
+      return y;
+    } catch (error) {
+      y.free();
+      throw error;
+    }
+  }
+
+  /** The same of a kernel that writes bytes. */
+  fillBytes(
+    { shape }: Spec,
+    quantisation: Quantisation,
+    write: (to: Quantised) => void,
+  ): CpuBuffer {
+    const size = util.sizeFromShape(shape as number[]);
+    const y = CpuBuffer.asBytes(this.heap, size, quantisation);
+    try {
+      write(y.quantised!);
       return y;
     } catch (error) {
       y.free();

@@ -7,20 +7,22 @@
  *
  *     y[m,n] = act( (sum_k qx[m,k]*qw[k,n] - zero * sum_k qw[k,n]) * (scaleX * scaleW[n]) + bias[n] )
  *
- * The range of x is measured for each inference, so nothing can saturate.
+ * x may lie as bytes already; otherwise its range is measured and it is quantised here. y becomes
+ * floats, or bytes where it is told their range.
  */
 import { env } from '@tensorflow/tfjs-core';
 
+import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
+import type { Quantised } from './buffer.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
 import type { Activation } from './activation.js';
 import { finish } from './activation.js';
 import type { DotKind } from './heap.js';
 import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
-
-/** Largest quantised activation. */
-const QUINT8_MAX = 255;
+import type { Quantisation, Range } from './quantisation.js';
+import { quantisationOf } from './quantisation.js';
 
 export interface Product {
   x: Argument<CpuBuffer>;
@@ -30,17 +32,52 @@ export interface Product {
   n: number;
   activation: Activation;
   int8: boolean;
+  /** Of y, where it shall be bytes. */
+  range?: Range;
 }
 
 /** y [batch, pixels, n] */
 export function product(cpu: CpuProcessor, p: Product): CpuBuffer {
   const { patches, n } = p;
-  const shape = [patches.batch, patches.pixels, n];
-  return cpu.fill({ shape, dtype: 'float32' }, y => {
-    const quantisation = p.int8 ? quantisationOf(p.x.range()) : undefined;
-    if (quantisation) int8Product(cpu, p, quantisation, y);
+  const spec: Spec = { shape: [patches.batch, patches.pixels, n], dtype: 'float32' };
+  const input = p.int8 ? (p.x.buffer.quantised ?? quantisationOf(p.x.range())) : undefined;
+  const packed = input && packWeights(cpu, dotFor(cpu, n), p.w, patches, n);
+  const target = packed && bytesOf(cpu, p);
+  if (target) {
+    return cpu.fillBytes(spec, target, y => {
+      y.spread = withSpread(cpu, spread => {
+        int8Product(cpu, p, input, packed, y.pointer, { ...target, spread });
+      });
+    });
+  }
+  return cpu.fill(spec, y => {
+    if (packed) int8Product(cpu, p, input, packed, y.address());
     else floatProduct(cpu, p, y);
     finish(cpu, p.activation, y);
+  });
+}
+
+/** How y shall become bytes, where it can: with an activation and a bias of the epilogue. */
+function bytesOf(cpu: CpuProcessor, { range, activation, n }: Product): Quantisation | undefined {
+  if (!range || activation.after || activation.prelu) return undefined;
+  const { bias, alpha } = activation;
+  // The spread passes over NaNs, which nothing else can bring.
+  const isFinite = [bias, alpha].every(
+    pointer => pointer === 0 || cpu.heap.f32(pointer, n).every(Number.isFinite),
+  );
+  return isFinite ? quantisationOf(range) : undefined;
+}
+
+/** Lends room for [min x4 | max x4], and gives the smallest and the largest. */
+function withSpread(cpu: CpuProcessor, use: (pointer: number) => void): Range {
+  return cpu.withScratch(32, pointer => {
+    cpu.heap.f32(pointer, 4).fill(Infinity);
+    cpu.heap.f32(pointer + 16, 4).fill(-Infinity);
+    use(pointer);
+    return [
+      Math.min(...cpu.heap.f32(pointer, 4)),
+      Math.max(...cpu.heap.f32(pointer + 16, 4)),
+    ] as const;
   });
 }
 
@@ -98,24 +135,6 @@ function floatProduct(
   });
 }
 
-/** x = (q - zero) * scale */
-interface Quantisation {
-  scale: number;
-  zero: number;
-}
-
-/** Undefined where the range is not finite: such a tensor cannot be quantised. */
-function quantisationOf([min, max]: readonly [number, number]): Quantisation | undefined {
-  const low = Math.min(min, 0);
-  const high = Math.max(max, 0);
-  const scale = (high - low) / QUINT8_MAX;
-  if (!Number.isFinite(scale)) return undefined;
-  if (scale === 0) return { scale: 1, zero: 0 };
-  // A range below the smallest normal float would make 1/scale infinite.
-  if (!Number.isFinite(Math.fround(1 / scale))) return undefined;
-  return { scale, zero: Math.min(Math.max(Math.round(-low / scale), 0), QUINT8_MAX) };
-}
-
 /** Which integer product the machine has; tests force one with MULAYER_DOT. */
 function dotKind(cpu: CpuProcessor): DotKind {
   const forced = env().get('MULAYER_DOT') as DotKind | 'auto';
@@ -137,26 +156,23 @@ export function dotFor(cpu: CpuProcessor, n: number): DotKind {
   return dot === 'usdot7' && isNarrow && !isForced ? 'i16' : dot;
 }
 
+/** @param to pointer to floats; to bytes where `bytes` says which. */
 function int8Product(
   cpu: CpuProcessor,
-  { x, patches, w, n, activation }: Product,
+  { x, patches, n, activation }: Product,
   { scale, zero }: Quantisation,
-  y: CpuBuffer,
+  packed: PackedWeights,
+  to: number,
+  bytes?: Quantisation & { spread: number },
 ): void {
   const { heap } = cpu;
   const { kernels } = heap;
   const dot = dotFor(cpu, n);
-  const packed = packWeights(cpu, dot, w, patches, n);
-  if (!packed) {
-    floatProduct(cpu, { x, patches, w, n, activation, int8: false }, y);
-    return;
-  }
   // Signed products read x - 128, which is x with its top bit flipped.
   const xor = dot === 'sdot' ? 0x80 : 0;
-  const image = x.derived(`qu8:${patchKey(patches)}:${xor}`, () =>
-    quantise(cpu, x, patches, { scale, zero }, xor),
-  );
+  const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
+  const pitch = patches.pixels * n * (bytes ? 1 : 4);
   cpu.withScratch(8 * n, scales => {
     const corrections = scales + 4 * n;
     const out = heap.f32(scales, n);
@@ -171,7 +187,7 @@ function int8Product(
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
         kernels[gemm](
-          image.pointer + i * paddedSize(patches),
+          image + i * paddedSize(patches),
           patches.pixels,
           patches.pixelsPerRow,
           patches.pixelStride,
@@ -187,12 +203,58 @@ function int8Product(
           activation.alpha,
           activation.lo,
           activation.hi,
-          y.address() + 4 * i * patches.pixels * n,
+          to + i * pitch,
           n,
+          bytes ? 1 / bytes.scale : 0,
+          bytes?.zero ?? 0,
+          bytes?.spread ?? 0,
         );
       }
     });
   });
+}
+
+/** Pointer to the padded images as bytes: where they lie, or a copy kept with the value. */
+function imageOf(
+  cpu: CpuProcessor,
+  x: Argument<CpuBuffer>,
+  patches: Patches,
+  quantisation: Quantisation,
+  xor: number,
+): number {
+  const from = x.buffer.quantised;
+  if (from && xor === 0 && needsNoPadding(patches)) return from.pointer;
+  return x.derived(`qu8:${patchKey(patches)}:${xor}`, () =>
+    from ? pad(cpu, from, patches, xor) : quantise(cpu, x, patches, quantisation, xor),
+  ).pointer;
+}
+
+/** Images of bytes, padded with zeros. */
+function pad(
+  cpu: CpuProcessor,
+  { pointer, zero }: Quantised,
+  patches: Patches,
+  xor: number,
+): Block {
+  const { height, width, channels, top, left, paddedHeight, paddedWidth } = patches;
+  const size = paddedSize(patches);
+  const block = cpu.block(patches.batch * size);
+  for (let i = 0; i < patches.batch; i++) {
+    cpu.heap.kernels.x8Pad(
+      pointer + i * imageSize(patches),
+      height,
+      width,
+      channels,
+      top,
+      left,
+      paddedHeight,
+      paddedWidth,
+      zero,
+      xor,
+      block.pointer + i * size,
+    );
+  }
+  return block;
 }
 
 /** The padded images as QUInt8; consumers with the same padding share them. */

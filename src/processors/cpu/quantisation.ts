@@ -1,0 +1,54 @@
+/**
+ * QUInt8, the 8-bit form of a tensor: x = (q - zero) * scale, q in 0..255, one scale and one zero
+ * point for all of it. Zero is always a number of the form, so that padding is exact (Jacob et al.,
+ * CVPR 2018, section 2.1).
+ */
+
+/** Smallest and largest number of a tensor. */
+export type Range = readonly [min: number, max: number];
+
+export interface Quantisation {
+  readonly scale: number;
+  readonly zero: number;
+}
+
+/** Largest quantised activation. */
+const QUINT8_MAX = 255;
+
+/**
+ * A range this many times as wide as the numbers in it has lost them more than 2 of their 8 bits:
+ * it is learned anew.
+ */
+const TOO_WIDE = 4;
+
+/** Undefined where the range is not finite: such a tensor cannot be quantised. */
+export function quantisationOf([min, max]: Range): Quantisation | undefined {
+  const low = Math.min(min, 0);
+  const high = Math.max(max, 0);
+  const scale = (high - low) / QUINT8_MAX;
+  if (!Number.isFinite(scale)) return undefined;
+  if (scale === 0) return { scale: 1, zero: 0 };
+  // A range below the smallest normal float would make 1/scale infinite.
+  if (!Number.isFinite(Math.fround(1 / scale))) return undefined;
+  return { scale, zero: Math.min(Math.max(Math.round(-low / scale), 0), QUINT8_MAX) };
+}
+
+/** The smallest and the largest number that the bytes can stand for. */
+export function rangeOf({ scale, zero }: Quantisation): Range {
+  return [-zero * scale, (QUINT8_MAX - zero) * scale];
+}
+
+/**
+ * The guard of a learned range. `seen` is what a layer gave before it became bytes: the range that
+ * would have held it where this one did not, or was too wide for it; undefined where all is well.
+ */
+export function betterRange(range: Range, seen: Range): Range | undefined {
+  const [min, max] = [Math.min(seen[0], 0), Math.max(seen[1], 0)];
+  const [low, high] = [Math.min(range[0], 0), Math.max(range[1], 0)];
+  if (min < low || max > high) {
+    // What is far beyond the range replaces it: its numbers say nothing of these.
+    const isFar = max - min > TOO_WIDE * (high - low);
+    return isFar ? [min, max] : [Math.min(min, low), Math.max(max, high)];
+  }
+  return (max - min) * TOO_WIDE < high - low ? [min, max] : undefined;
+}
