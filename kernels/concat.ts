@@ -87,15 +87,24 @@ export const concat: Kernel = {
       const rows = util.sizeFromShape(y.shape.slice(0, axis) as number[]);
       const pitch = rowOf(y);
       const joined = cpu.fillBytes(y, bytes, ({ pointer, scale, zero }) => {
-        const { x8Copy, qu8Requantise } = cpu.heap.kernels;
+        const { kernels } = cpu.heap;
         for (const x of Object.values(inputs)) {
           const from = x.buffer.quantised!;
           const width = rowOf(x);
           if (from.scale === scale && from.zero === zero) {
-            x8Copy(from.pointer, rows, width, width, pointer, pitch);
+            kernels.x8Copy(from.pointer, rows, width, width, pointer, pitch);
           } else {
             const factor = from.scale / scale;
-            qu8Requantise(from.pointer, rows, width, factor, from.zero, zero, pointer, pitch);
+            kernels.qu8Requantise(
+              from.pointer,
+              rows,
+              width,
+              factor,
+              from.zero,
+              zero,
+              pointer,
+              pitch,
+            );
           }
           pointer += width;
         }

@@ -6,10 +6,15 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { finish, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
-import type { Kernel } from '../src/processors/kernel.js';
+import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { depthwise } from '../src/processors/cpu/depthwise.js';
+import type { CpuBuffer } from '../src/processors/cpu/processor.js';
+import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectBroadcast, expectRank } from './guards.js';
+
+/** Work below which int8 does not pay for its quantisation pass. */
+const MIN_INT8_MACS = 1e3;
 
 type Padding = Parameters<typeof backend_util.computeConv2DInfo>[4];
 
@@ -24,6 +29,11 @@ function convInfo({ x, filter }: Named<Spec>, attributes: Attributes): backend_u
     attributes.dimRoundingMode as 'floor' | undefined,
     true,
   );
+}
+
+function macs({ inputs, outputs }: Problem): number {
+  const [kh, kw] = inputs.filter.shape as number[];
+  return outputs[0].shape.reduce((a, b) => a * b, 1) * kh * kw;
 }
 
 const rules = {
@@ -68,50 +78,18 @@ const rules = {
 
   grain: ({ inputs }) => inputs.filter.shape[3],
 
-  macs({ inputs, outputs }: Problem) {
-    const [kh, kw] = inputs.filter.shape as number[];
-    return outputs[0].shape.reduce((a, b) => a * b, 1) * kh * kw;
-  },
+  macs,
 
-  cpu(cpu, { inputs, attributes, outputs }) {
+  quantises: problem => problem.inputs.filter.shape[3] === 1 && macs(problem) >= MIN_INT8_MACS,
+
+  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+
+  cpu(cpu, { inputs, attributes, outputs, int8, range }) {
     const info = convInfo(inputs, attributes);
-    const [, kh, kw, m] = [0, ...inputs.filter.shape.slice(0, 2), inputs.filter.shape[3]];
-    const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow, batchSize } = info;
+    const { x, filter } = inputs as { x: Argument<CpuBuffer>; filter: Argument<CpuBuffer> };
     const spec = outputs[0];
     return withActivation(cpu, inputs, attributes, spec.shape, activation => [
-      cpu.fill(spec, y => {
-        cpu.withDense(inputs.x.buffer, x =>
-          cpu.withDense(inputs.filter.buffer, filter => {
-            for (let i = 0; i < batchSize; i++) {
-              cpu.heap.kernels.f32Depthwise(
-                x + 4 * i * h * w * c,
-                h,
-                w,
-                c,
-                filter,
-                c * m,
-                kh,
-                kw,
-                m,
-                info.strideHeight,
-                info.strideWidth,
-                info.dilationHeight,
-                info.dilationWidth,
-                info.padInfo.top,
-                info.padInfo.left,
-                oh,
-                ow,
-                activation.bias,
-                activation.alpha,
-                activation.lo,
-                activation.hi,
-                y.address() + 4 * i * oh * ow * c * m,
-              );
-            }
-          }),
-        );
-        finish(cpu, activation, y);
-      }),
+      depthwise(cpu, { x, filter, info, spec, activation, int8, ...(range && { range }) }),
     ]);
   },
 

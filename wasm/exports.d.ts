@@ -183,6 +183,36 @@ export interface WasmKernels {
     hi: number,
     y: Pointer,
   ): void;
+  /** Bytes of `packed` for qs8PackTaps. */
+  qs8PackedBytesTaps: WasmKernels['qs8PackedBytes'];
+  /** qs8Pack of a depthwise filter [taps,c], one segment, for qu8Depthwise in both builds. */
+  qs8PackTaps: WasmKernels['qs8Pack'];
+  /**
+   * y [oh,ow,c] of a padded image; tap: i32 [ceil4(taps)] offsets. `exact`: 16-bit products even
+   * where there is a relaxed dot. Floats or bytes as qu8Gemm.
+   */
+  qu8Depthwise(
+    exact: 0 | 1,
+    x: Pointer,
+    oh: number,
+    ow: number,
+    pixelStride: number,
+    rowStride: number,
+    taps: number,
+    tap: Pointer,
+    packed: Pointer,
+    c: number,
+    correction: Pointer,
+    scale: Pointer,
+    bias: Pointer,
+    alpha: Pointer,
+    lo: number,
+    hi: number,
+    y: Pointer,
+    inverse: number,
+    zero: number,
+    spread: Pointer,
+  ): void;
   /** op: 0 max, 1 avg. */
   f32Pool(
     op: number,

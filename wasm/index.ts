@@ -29,6 +29,11 @@ export { x8Copy } from './x8-copy/rows';
 export { qu8Requantise } from './qu8-requantise/x8';
 export { f32MinMax } from './f32-minmax/x4';
 export { f32Depthwise4x4 as f32Depthwise } from './f32-depthwise/4x4';
+export { qu8Depthwise } from './qu8-depthwise/x8c4';
+export {
+  qs8PackX8c4 as qs8PackTaps,
+  qs8PackedBytesX8c4 as qs8PackedBytesTaps,
+} from './qs8-pack/x8c4';
 export { f32Pool } from './f32-pool/x4';
 export { qu8MaxPool } from './qu8-maxpool/x16';
 export { f32Binary } from './f32-binary/x4';

@@ -1,25 +1,17 @@
 /**
  * kernels/depthwise_conv2d.ts: DepthwiseConv2dNative and FusedDepthwiseConv2D.
  *
- * A sum of K = kh * kw products, see conv2d_test.ts. There is no int8.
+ * A sum of K = kh * kw products, see conv2d_test.ts; int8 where a channel has one filter, with
+ * weights of 8 bits on every machine.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import { explain } from '../../src/index.js';
 import { LINEAR } from '../reference/activation';
 import { depthwiseConv2d as reference } from '../reference/conv2d';
-import { EPSILON16, EPSILON32, TINY16, TINY32 } from '../support.js';
-import type { Problem } from '../support.js';
-import {
-  CPU_FLOAT_WAY,
-  expectNear,
-  floats,
-  FLOAT_WAYS,
-  itInWays,
-  setFlags,
-  SOME_FLOAT_WAYS,
-  useMulayer,
-} from '../support.js';
+import { roundActivations, roundWeights } from '../reference/int8';
+import { EPSILON16, EPSILON32, EPSILON64, TINY16, TINY32 } from '../support.js';
+import type { Problem, Wanted } from '../support.js';
+import { CPU_WAYS, expectNear, floats, itInWays, SOME_WAYS, useMulayer, WAYS } from '../support.js';
 import { Random } from '../wasm/random';
 import { act, type Activation, curve } from './epilogue.js';
 
@@ -78,16 +70,18 @@ function problem(layer: Layer): Problem {
     ...{ dilationH: dilations[0], dilationW: dilations[1] },
     ...{ top: info.padInfo.top, left: info.padInfo.left, oh: info.outHeight, ow: info.outWidth },
   };
-  const sums = (xs: Float32Array, ws: Float32Array): number[] =>
+  const sums = (xs: Float32Array | Float64Array, ws: Float32Array | Float64Array): number[] =>
     Array.from({ length: n }, (_, i) => {
       const image = xs.subarray(i * h * w * c, (i + 1) * h * w * c);
       return [...reference(image, ws, c * m, sizes, null, LINEAR)];
     }).flat();
 
   const at = (numbers: Float32Array, i: number) => numbers[i % numbers.length];
-  const values = sums(xs, ws).map((v, i) =>
-    act(layer.activation, v + (bias ? at(bias, i) : 0), alpha ? at(alpha, i) : 0),
-  );
+  const finish = (sums: number[]) =>
+    sums.map((v, i) =>
+      act(layer.activation, v + (bias ? at(bias, i) : 0), alpha ? at(alpha, i) : 0),
+    );
+  const values = finish(sums(xs, ws));
   const size = sums(xs.map(Math.abs), ws.map(Math.abs)).map(
     (v, i) => v + (bias ? Math.abs(at(bias, i)) : 0),
   );
@@ -96,7 +90,18 @@ function problem(layer: Layer): Problem {
     (K + 2) * EPSILON32 * size[i] + K * TINY32 + curve(layer.activation, EPSILON32);
   const f16 = (i: number) =>
     float32(i) + 4 * EPSILON16 * size[i] + K * TINY16 + curve(layer.activation, EPSILON16);
-  return { setUp, grain: m, ...floats(values, float32, f16) };
+  const int8 = (): Wanted => {
+    const rounded = sums(roundActivations(xs), roundWeights(ws, c, 127));
+    return {
+      values: finish(rounded),
+      tolerance: i =>
+        4 * EPSILON32 * (Math.abs(rounded[i]) + (bias ? Math.abs(at(bias, i)) : 0)) +
+        K * EPSILON64 * size[i] +
+        curve(layer.activation, EPSILON32),
+    };
+  };
+  const hasInt8 = m === 1 && values.length * K >= 1e3;
+  return { setUp, grain: m, ...floats(values, float32, f16), ...(hasInt8 ? { int8 } : {}) };
 }
 
 /** 4 channels and 4 pixels of a row are one tile of the CPU. */
@@ -152,24 +157,15 @@ describe('DepthwiseConv2dNative', () => {
   for (const [name, layer] of Object.entries({ ...SIZES, ...GEOMETRY })) {
     // tfjs-webgl unrolls the filter: Mesa takes seconds for 7x7.
     const isLarge = layer.filter[0] > 3;
-    itInWays(name, isLarge ? CPU_FLOAT_WAY : SOME_FLOAT_WAYS, () => problem(layer));
+    itInWays(name, isLarge ? CPU_WAYS : SOME_WAYS, () => problem(layer));
   }
-  itInWays('in every way', FLOAT_WAYS, () => problem(BASE));
-
-  it('in float32 under precision int8', async () => {
-    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' });
-    const compute = problem({ x: [1, 40, 40, 16], filter: [3, 3, 1], pad: 'same' }).setUp();
-    for (let run = 0; run < 3; run++) {
-      await compute().data();
-      expect(explain().layers.map(layer => layer.precision)).toEqual(['float32']);
-    }
-  });
+  itInWays('in every way', WAYS, () => problem(BASE));
 });
 
 describe('FusedDepthwiseConv2D', () => {
   useMulayer();
   for (const [name, layer] of Object.entries(EPILOGUES)) {
-    itInWays(name, SOME_FLOAT_WAYS, () => problem(layer));
+    itInWays(name, SOME_WAYS, () => problem(layer));
   }
 
   it('leaves a bias that is not one number a channel to tfjs', async () => {

@@ -1,0 +1,153 @@
+/**
+ * Depthwise convolution on the CPU: x [n,h,w,c] * filter [kh,kw,c,m] -> y [n,oh,ow,c*m], with bias
+ * and activation, in float32 or, for m = 1, in int8 (`int8.ts`; a filter [kh*kw, c] is packed as
+ * the weights of a product with c columns).
+ */
+import type { backend_util } from '@tensorflow/tfjs-core';
+
+import type { Spec } from '../../graph/kernel.js';
+import type { Argument } from '../kernel.js';
+import type { Activation } from './activation.js';
+import { finish } from './activation.js';
+import type { PackedWeights } from './int8.js';
+import { bytesOf, dotKind, imageOf, packWeights, withScales, withSpread } from './int8.js';
+import { imageSize, paddedSize, patchesOfConv } from './patches.js';
+import type { CpuBuffer, CpuProcessor } from './processor.js';
+import type { Quantisation, Range } from './quantisation.js';
+import { quantisationOf } from './quantisation.js';
+
+/** Taps of one step of the kernel. */
+const STEP = 4;
+
+export interface Depthwise {
+  x: Argument<CpuBuffer>;
+  filter: Argument<CpuBuffer>;
+  info: backend_util.Conv2DInfo;
+  /** Of y. */
+  spec: Spec;
+  activation: Activation;
+  int8: boolean;
+  /** Of y, where it shall be bytes. */
+  range?: Range;
+}
+
+export function depthwise(cpu: CpuProcessor, d: Depthwise): CpuBuffer {
+  const { x, filter, info, activation } = d;
+  const { filterHeight, filterWidth, inChannels } = info;
+  const input = d.int8 ? (x.buffer.quantised ?? quantisationOf(x.range())) : undefined;
+  // 16-bit products where the dot has room for 7 bits only, which filters this small feel.
+  const packed =
+    input && packWeights(cpu, 'taps', filter, 1, filterHeight * filterWidth, inChannels);
+  const target = packed && bytesOf(cpu, d.range, activation, inChannels);
+  if (target) {
+    return cpu.fillBytes(d.spec, target, y => {
+      y.spread = withSpread(cpu, spread => {
+        int8Depthwise(cpu, d, input, packed, y.pointer, { ...target, spread });
+      });
+    });
+  }
+  return cpu.fill(d.spec, y => {
+    if (packed) int8Depthwise(cpu, d, input, packed, y.address());
+    else floatDepthwise(cpu, d, y);
+    finish(cpu, activation, y);
+  });
+}
+
+/** @param to pointer to floats; to bytes where `bytes` says which. */
+function int8Depthwise(
+  cpu: CpuProcessor,
+  { x, info, activation }: Depthwise,
+  { scale, zero }: Quantisation,
+  packed: PackedWeights,
+  to: number,
+  bytes?: Quantisation & { spread: number },
+): void {
+  const { outHeight: oh, outWidth: ow, inChannels: c, batchSize } = info;
+  const patches = patchesOfConv(info);
+  const dot = dotKind(cpu);
+  const xor = dot === 'sdot' ? 0x80 : 0;
+  const image = imageOf(cpu, x, patches, { scale, zero }, xor);
+  const offsets = tapOffsets(info, patches.paddedWidth);
+  withScales(cpu, { scale, zero: zero - xor }, packed, c, (corrections, scales) => {
+    cpu.withScratch(4 * offsets.length, taps => {
+      cpu.heap.i32(taps, offsets.length).set(offsets);
+      for (let i = 0; i < batchSize; i++) {
+        cpu.heap.kernels.qu8Depthwise(
+          dot === 'usdot' || dot === 'sdot' ? 0 : 1,
+          image + i * paddedSize(patches),
+          oh,
+          ow,
+          patches.pixelStride,
+          patches.rowStride,
+          info.filterHeight * info.filterWidth,
+          taps,
+          packed.weights,
+          c,
+          corrections,
+          scales,
+          activation.bias,
+          activation.alpha,
+          activation.lo,
+          activation.hi,
+          to + i * oh * ow * c * (bytes ? 1 : 4),
+          bytes ? 1 / bytes.scale : 0,
+          bytes?.zero ?? 0,
+          bytes?.spread ?? 0,
+        );
+      }
+    });
+  });
+}
+
+/** Elements from a patch's first pixel to each tap, filled up to whole steps. */
+function tapOffsets(info: backend_util.Conv2DInfo, paddedWidth: number): number[] {
+  const offsets: number[] = [];
+  for (let y = 0; y < info.filterHeight; y++) {
+    for (let x = 0; x < info.filterWidth; x++) {
+      offsets.push(
+        (y * info.dilationHeight * paddedWidth + x * info.dilationWidth) * info.inChannels,
+      );
+    }
+  }
+  while (offsets.length % STEP !== 0) offsets.push(0);
+  return offsets;
+}
+
+function floatDepthwise(
+  cpu: CpuProcessor,
+  { x, filter, info, activation }: Depthwise,
+  y: CpuBuffer,
+): void {
+  const { inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, padInfo } = info;
+  const image = imageSize(patchesOfConv(info));
+  cpu.withDense(x.buffer, from =>
+    cpu.withDense(filter.buffer, weights => {
+      for (let i = 0; i < info.batchSize; i++) {
+        cpu.heap.kernels.f32Depthwise(
+          from + 4 * i * image,
+          inHeight,
+          inWidth,
+          inChannels,
+          weights,
+          outChannels,
+          info.filterHeight,
+          info.filterWidth,
+          outChannels / inChannels,
+          info.strideHeight,
+          info.strideWidth,
+          info.dilationHeight,
+          info.dilationWidth,
+          padInfo.top,
+          padInfo.left,
+          outHeight,
+          outWidth,
+          activation.bias,
+          activation.alpha,
+          activation.lo,
+          activation.hi,
+          y.address() + 4 * i * outHeight * outWidth * outChannels,
+        );
+      }
+    }),
+  );
+}
