@@ -15,11 +15,8 @@ export interface Quantisation {
 /** Largest quantised activation. */
 const QUINT8_MAX = 255;
 
-/**
- * A range this many times as wide as the numbers in it has lost them more than 2 of their 8 bits:
- * it is learned anew.
- */
-const TOO_WIDE = 4;
+/** A range this many times as wide as the numbers in it has lost them a bit: it is learned anew. */
+const TOO_WIDE = 2;
 
 /** Undefined where the range is not finite: such a tensor cannot be quantised. */
 export function quantisationOf([min, max]: Range): Quantisation | undefined {

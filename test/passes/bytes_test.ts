@@ -1,0 +1,100 @@
+/** src/passes/bytes.ts: which results go on as bytes, and which of them share a scale. */
+import type { Value } from '../../src/graph/value.js';
+import { placeBytes } from '../../src/passes/bytes.js';
+import { given, kernel, layer, Recorder } from '../graph/nodes.js';
+
+const conv = () => layer(4);
+const pool = kernel('MaxPool');
+const concat = kernel('Concat');
+const softmax = kernel('Softmax');
+
+/** Who is int8 and who moves bytes goes by the names here. */
+function place({ nodes }: Recorder, int8: (index: number) => boolean = () => true) {
+  return placeBytes(nodes, {
+    int8: (node, i) => node.kernel.name === 'Layer' && int8(i),
+    writes: node =>
+      (({ Layer: 'range', MaxPool: 'same', Concat: 'same' }) as Record<string, 'range' | 'same'>)[
+        node.kernel.name
+      ],
+  });
+}
+
+/** The user holds no intermediate tensor. */
+const drop = (...values: Value[]) => values.forEach(value => (value.refs = 0));
+
+describe('placeBytes', () => {
+  it('hands bytes from an int8 layer to an int8 layer, and floats to the user', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    recorder.call(conv(), { x: a, w: given(4, 4) });
+    drop(a);
+    expect(place(recorder)).toEqual([[0], undefined]);
+  });
+
+  it('hands floats to a layer that stays in float32', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const b = recorder.call(conv(), { x: a, w: given(4, 4) });
+    recorder.call(conv(), { x: b, w: given(4, 4) });
+    drop(a, b);
+    expect(place(recorder, i => i !== 1)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('hands floats where the result is the weights of its reader', () => {
+    const recorder = new Recorder();
+    const w = recorder.call(conv(), { x: given(4, 4), w: given(4, 4) });
+    recorder.call(conv(), { x: given(1, 4), w });
+    drop(w);
+    expect(place(recorder)).toEqual([undefined, undefined]);
+  });
+
+  it('hands floats where one of two readers wants them, or the user keeps the tensor', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    recorder.call(conv(), { x: a, w: given(4, 4) });
+    recorder.call(softmax, { x: a });
+    drop(a);
+    expect(place(recorder)[0]).toBeUndefined();
+
+    const other = new Recorder();
+    const kept = other.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    other.call(conv(), { x: kept, w: given(4, 4) });
+    expect(place(other)[0]).toBeUndefined();
+  });
+
+  it('goes through pooling, to layers and to those alone', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const b = recorder.call(pool, { x: a });
+    recorder.call(conv(), { x: b, w: given(4, 4) });
+    const c = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const d = recorder.call(pool, { x: c });
+    recorder.call(softmax, { x: d });
+    drop(a, b, c, d);
+    expect(place(recorder)).toEqual([[0], undefined, undefined, undefined, undefined, undefined]);
+  });
+
+  it('gives the parts of a concatenation one scale, those behind a pooling too', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const b = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const pooled = recorder.call(pool, { x: b });
+    const joined = recorder.call(concat, { 0: a, 1: pooled });
+    recorder.call(conv(), { x: joined, w: given(4, 4) });
+    drop(a, b, pooled, joined);
+    expect(place(recorder).slice(0, 2)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+
+  it('leaves a concatenation in floats when one part of it is', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const b = recorder.call(softmax, { x: given(1, 4) });
+    const joined = recorder.call(concat, { 0: a, 1: b });
+    recorder.call(conv(), { x: joined, w: given(4, 4) });
+    drop(a, b, joined);
+    expect(place(recorder)[0]).toBeUndefined();
+  });
+});

@@ -1,0 +1,180 @@
+/**
+ * wasm/qu8-depthwise/x8c4.ts: sums exactly, in floats and as bytes, on each product a machine may
+ * have.
+ */
+import { activate, LINEAR, type Activation } from '../reference/activation';
+import { depthwiseConv2d } from '../reference/conv2d';
+import { quantiseValue, quantiseWeights } from '../reference/quantise';
+import { expectFloats, itOn, type Arena, type Build } from './instantiate';
+import { Random } from './random';
+import type { WasmKernels } from '../../wasm/exports';
+
+interface Path {
+  name: string;
+  build: Build['name'];
+  /** What relaxedDotKind must say for it; null when it does not matter. */
+  kind: number | null;
+  exact: 0 | 1;
+  xor: number;
+  greatest: number;
+  largest: number;
+}
+
+const WHOLE = { kind: null, xor: 0, greatest: 255, largest: 127 } as const;
+const PATHS: readonly Path[] = [
+  { ...WHOLE, name: '16-bit products', build: 'baseline', exact: 0 },
+  { ...WHOLE, name: '16-bit products', build: 'relaxed', exact: 1 },
+  { ...WHOLE, name: 'unsigned dot', build: 'relaxed', exact: 0, kind: 1 },
+  { ...WHOLE, name: 'signed dot', build: 'relaxed', exact: 0, kind: 2, xor: 0x80 },
+  { ...WHOLE, name: 'saturating dot', build: 'relaxed', exact: 0, kind: 3, largest: 64 },
+  // With 7 bits the specification leaves the dot no choice: this runs on any engine.
+  { ...WHOLE, name: '7-bit dot', build: 'relaxed', exact: 0, greatest: 127 },
+];
+
+interface Layer {
+  /** The padded image. */
+  h: number;
+  w: number;
+  c: number;
+  kh: number;
+  kw: number;
+  stride?: number;
+  dilation?: number;
+}
+
+const LAYERS: readonly Layer[] = [
+  { h: 1, w: 1, c: 1, kh: 1, kw: 1 },
+  { h: 1, w: 2, c: 7, kh: 1, kw: 2 },
+  { h: 2, w: 2, c: 8, kh: 2, kw: 2 },
+  { h: 5, w: 6, c: 9, kh: 3, kw: 3 },
+  { h: 7, w: 5, c: 15, kh: 3, kw: 3, stride: 2 },
+  { h: 9, w: 9, c: 17, kh: 5, kw: 5 },
+  { h: 9, w: 8, c: 24, kh: 3, kw: 2, dilation: 2 },
+  { h: 8, w: 8, c: 3, kh: 7, kw: 7 },
+];
+
+function check(
+  path: Path,
+  kernels: WasmKernels,
+  arena: Arena,
+  layer: Layer,
+  random: Random,
+  activation: Activation = LINEAR,
+  fill?: (x: Uint8Array, w: Float32Array) => void,
+) {
+  const { h, w, c, kh, kw, stride = 1, dilation = 1 } = layer;
+  const taps = kh * kw;
+  const oh = Math.floor((h - (kh - 1) * dilation - 1) / stride) + 1;
+  const ow = Math.floor((w - (kw - 1) * dilation - 1) / stride) + 1;
+  const x = random.bytes(h * w * c, 0, path.greatest);
+  const filter = random.floats(taps * c);
+  fill?.(x, filter);
+  const bias = random.floats(c);
+  const zero = random.integer(0, 255);
+  const { q, scale, sum } = quantiseWeights(filter, taps, c, c, path.largest);
+
+  const packed = arena.reserve(kernels.qs8PackedBytesTaps(1, taps, c));
+  const [scales, sums] = [arena.reserve(4 * c), arena.reserve(4 * c)];
+  kernels.qs8PackTaps(arena.put(filter), 1, taps, c, c, packed, scales, sums, path.largest);
+  const offsets = Array.from({ length: taps }, (_, i) => {
+    const [ky, kx] = [Math.floor(i / kw), i % kw];
+    return (ky * w + kx) * dilation * c;
+  });
+  while (offsets.length % 4 !== 0) offsets.push(0);
+
+  const factor = scale.map(v => v * 0.0173);
+  const correction = sum.map(v => -(zero - path.xor) * v);
+  const head = [
+    ...([path.exact, arena.put(x.map(v => v ^ path.xor)), oh, ow] as const),
+    ...([stride * c, stride * w * c, taps, arena.put(Int32Array.from(offsets))] as const),
+    ...([packed, c, arena.put(correction), arena.put(factor), arena.put(bias)] as const),
+    activation.alpha ? arena.put(Float32Array.from(activation.alpha)) : 0,
+    ...([activation.lo, activation.hi] as const),
+  ] as const;
+  const size = oh * ow * c;
+  const name = `[${h},${w},${c}] * [${kh},${kw},${c}] stride ${stride} dilation ${dilation}`;
+
+  const plain = { h, w, ci: c, kh, kw, co: c, oh, ow, top: 0, left: 0 };
+  const steps = { strideH: stride, strideW: stride, dilationH: dilation, dilationW: dilation };
+  const shifted = Array.from(x, v => v - zero);
+  const exact = depthwiseConv2d(shifted, q, c, { ...plain, ...steps }, null, LINEAR);
+  const wanted = exact.map((v, i) => {
+    const scaled = Math.fround(Math.fround(v) * factor[i % c]);
+    return activate(Math.fround(scaled + bias[i % c]), i % c, activation);
+  });
+
+  const y = arena.reserve(4 * size);
+  kernels.qu8Depthwise(...head, y, 0, 0, 0);
+  expectFloats(arena.f32(y, size), wanted, name);
+
+  const inverse = Math.fround(200 / wanted.reduce((most, v) => Math.max(most, Math.abs(v)), 1));
+  const spread = arena.lend(Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity));
+  const bytes = arena.reserve(size);
+  kernels.qu8Depthwise(...head, bytes, inverse, zero, spread);
+  const rounded = Array.from(wanted, v => quantiseValue(v, inverse, zero));
+  expectFloats(arena.u8(bytes, size), rounded, `${name} bytes`);
+  const lanes = Array.from(arena.f32(spread, 8));
+  const seen = [Math.min(...lanes.slice(0, 4)), Math.max(...lanes.slice(4))];
+  expectFloats(seen, [Math.min(...wanted), Math.max(...wanted)], `${name} spread`);
+}
+
+function itOnAllPaths(
+  what: string,
+  body: (path: Path, kernels: WasmKernels, arena: Arena) => void,
+) {
+  for (const path of PATHS) {
+    itOn(path.build, `${what}: ${path.name}`, (kernels, arena) => {
+      const kind = kernels.relaxedDotKind();
+      if (path.kind !== null && path.kind !== kind) {
+        pending(`this engine's relaxed dot is of kind ${kind}`);
+        return;
+      }
+      body(path, kernels, arena);
+    });
+  }
+}
+
+describe('qu8Depthwise', () => {
+  itOnAllPaths('sizes about the tile, strides, dilations', (path, kernels, arena) => {
+    const random = new Random(1);
+    for (const layer of LAYERS) check(path, kernels, arena, layer, random);
+  });
+
+  itOnAllPaths('clamping, PReLU', (path, kernels, arena) => {
+    const random = new Random(2);
+    for (const layer of LAYERS.slice(2, 5)) {
+      check(path, kernels, arena, layer, random, { lo: 0, hi: 0.5, alpha: null });
+      const alpha = random.floats(layer.c);
+      check(path, kernels, arena, layer, random, { ...LINEAR, alpha });
+    }
+  });
+
+  itOnAllPaths('saturating weights and activations', (path, kernels, arena) => {
+    const random = new Random(3);
+    for (const sign of [() => 1, () => -1, (i: number) => (i % 2 ? 1 : -1)]) {
+      check(path, kernels, arena, LAYERS[5], random, LINEAR, (x, w) => {
+        x.fill(path.greatest);
+        w.forEach((_, i) => (w[i] = sign(Math.floor(i / 17))));
+      });
+    }
+  });
+
+  itOnAllPaths('a thousand random layers', (path, kernels, arena) => {
+    const random = new Random(4);
+    for (let i = 0; i < 1000; i++) {
+      const [kh, kw] = [random.integer(1, 5), random.integer(1, 5)];
+      const dilation = random.integer(1, 2);
+      const h = (kh - 1) * dilation + random.integer(1, 4);
+      const w = (kw - 1) * dilation + random.integer(1, 4);
+      const c = random.integer(1, 20);
+      check(
+        path,
+        kernels,
+        arena,
+        { h, w, c, kh, kw, stride: random.integer(1, 2), dilation },
+        random,
+      );
+      arena.finish();
+    }
+  });
+});

@@ -1,0 +1,132 @@
+/**
+ * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad, x8-copy,
+ * qu8-requantise, qu8-maxpool. All of them exactly as plain loops.
+ */
+import { pad } from '../reference/copy';
+import { pool } from '../reference/pool';
+import { quantiseValue } from '../reference/quantise';
+import { expectFloats, itOnBothBuilds } from './instantiate';
+import { Random } from './random';
+
+/** About the vectors of 8 and 16. */
+const LENGTHS = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 300];
+
+describe('qu8ToF32', () => {
+  itOnBothBuilds('gives (x - zero) * scale, whatever the length', (kernels, arena) => {
+    const random = new Random(1);
+    for (const n of LENGTHS) {
+      for (const zero of [0, 3, 128, 255]) {
+        const scale = Math.fround(0.0371);
+        const x = random.bytes(n, 0, 255);
+        const y = arena.reserve(n * 4);
+        kernels.qu8ToF32(arena.put(x), n, scale, zero, y);
+        const wanted = Array.from(x, v => Math.fround((v - zero) * scale));
+        expectFloats(arena.f32(y, n), wanted, `${n} bytes, zero ${zero}`);
+      }
+    }
+  });
+});
+
+describe('x8Pad', () => {
+  itOnBothBuilds('gives the image with a border, flipped or not', (kernels, arena) => {
+    const random = new Random(2);
+    for (const [h, w, c] of [
+      [1, 1, 1],
+      [3, 4, 3],
+      [2, 5, 16],
+      [5, 3, 33],
+    ] as const) {
+      for (const [top, bottom, left, right] of [
+        [0, 0, 0, 0],
+        [1, 2, 3, 4],
+        [2, 0, 0, 1],
+      ] as const) {
+        for (const xor of [0, 0x80]) {
+          const [hp, wp] = [h + top + bottom, w + left + right];
+          const x = random.bytes(h * w * c, 0, 255);
+          const y = arena.reserve(hp * wp * c);
+          kernels.x8Pad(arena.put(x), h, w, c, top, left, hp, wp, 200, xor, y);
+          const wanted = Array.from(pad(x, h, w, c, top, left, hp, wp, 200), v => v ^ xor);
+          expectFloats(arena.u8(y, hp * wp * c), wanted, `[${h},${w},${c}] to [${hp},${wp}]`);
+        }
+      }
+    }
+  });
+});
+
+describe('x8Copy', () => {
+  itOnBothBuilds('puts rows into columns and writes nothing between them', (kernels, arena) => {
+    const random = new Random(3);
+    for (const width of LENGTHS.filter(n => n > 0)) {
+      for (const [rows, xGap, yGap] of [
+        [1, 0, 0],
+        [3, 0, 0],
+        [4, 5, 9],
+      ] as const) {
+        const [xPitch, yPitch] = [width + xGap, width + yGap];
+        const x = random.bytes(rows * xPitch, 0, 200);
+        const y = arena.reserve(rows * yPitch);
+        kernels.x8Copy(arena.put(x), rows, width, xPitch, y, yPitch);
+        const wanted = Array.from({ length: rows * yPitch }, (_, i) => {
+          const [row, column] = [Math.floor(i / yPitch), i % yPitch];
+          return column < width ? x[row * xPitch + column] : 0xff;
+        });
+        expectFloats(arena.u8(y, rows * yPitch), wanted, `${rows} rows of ${width}`);
+      }
+    }
+  });
+});
+
+describe('qu8Requantise', () => {
+  itOnBothBuilds('gives the same numbers in another scale', (kernels, arena) => {
+    const random = new Random(4);
+    for (const width of LENGTHS.filter(n => n > 0)) {
+      for (const [factor, xZero, yZero] of [
+        [1, 0, 0],
+        [0.37, 12, 200],
+        [3.1, 255, 255],
+        [1e-9, 3, 77],
+        [1e30, 3, 77],
+      ] as const) {
+        const [rows, yPitch] = [3, width + 2];
+        const f = Math.fround(factor);
+        const x = random.bytes(rows * width, 0, 255);
+        const y = arena.reserve(rows * yPitch);
+        kernels.qu8Requantise(arena.put(x), rows, width, f, xZero, yZero, y, yPitch);
+        const wanted = Array.from({ length: rows * yPitch }, (_, i) => {
+          const [row, column] = [Math.floor(i / yPitch), i % yPitch];
+          return column < width ? quantiseValue(x[row * width + column] - xZero, f, yZero) : 0xff;
+        });
+        expectFloats(arena.u8(y, rows * yPitch), wanted, `${width} wide, factor ${factor}`);
+      }
+    }
+  });
+});
+
+describe('qu8MaxPool', () => {
+  itOnBothBuilds('gives the maximum of the cells inside', (kernels, arena) => {
+    const random = new Random(5);
+    for (const c of [1, 7, 8, 15, 16, 17, 33]) {
+      for (const [h, w, kh, kw, stride, dilation, top, left] of [
+        [1, 1, 1, 1, 1, 1, 0, 0],
+        [5, 6, 2, 2, 2, 1, 0, 0],
+        [7, 5, 3, 3, 2, 1, 1, 1],
+        [9, 8, 3, 2, 1, 2, 2, 1],
+      ] as const) {
+        const [oh, ow] = [
+          Math.floor((h + 2 * top - (kh - 1) * dilation - 1) / stride) + 1,
+          Math.floor((w + 2 * left - (kw - 1) * dilation - 1) / stride) + 1,
+        ];
+        const x = random.bytes(h * w * c, 0, 255);
+        const y = arena.reserve(oh * ow * c);
+        const steps = [stride, stride, dilation, dilation, top, left, oh, ow] as const;
+        kernels.qu8MaxPool(arena.put(x), h, w, c, kh, kw, ...steps, y);
+        const wanted = pool('max', x, {
+          ...{ h, w, ci: c, kh, kw, co: c, oh, ow, top, left },
+          ...{ strideH: stride, strideW: stride, dilationH: dilation, dilationW: dilation },
+        });
+        expectFloats(arena.u8(y, oh * ow * c), wanted, `[${h},${w},${c}] under [${kh},${kw}]`);
+      }
+    }
+  });
+});
