@@ -83,8 +83,8 @@ export const concat: Kernel = {
     const bytes = commonQuantisation(Object.values(inputs).map(({ buffer }) => buffer));
     if (bytes) {
       // Each input is a matrix [rows, its part of the axis and all that follows].
-      const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis) as number[]);
-      const rows = util.sizeFromShape(y.shape.slice(0, axis) as number[]);
+      const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis));
+      const rows = util.sizeFromShape(y.shape.slice(0, axis));
       const pitch = rowOf(y);
       const joined = cpu.fillBytes(y, bytes, ({ pointer, scale, zero }) => {
         const { kernels } = cpu.heap;
