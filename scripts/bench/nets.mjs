@@ -228,7 +228,7 @@ function print(net, threads, limit, rows) {
     ? `register-only loops, one thread: relaxed dot ${limit.dot.toFixed(1)}, ` +
       `i16 dot ${limit.i16.toFixed(1)}, relaxed madd ${limit.f32.toFixed(1)} GMAC/s`
     : 'no relaxed SIMD here';
-  console.log(`\n${net}, ${(rows[0].macs / 1e9).toFixed(3)} GMAC, ${threads} threads; ${loops}`);
+  console.log(`\n${net}, ${(rows[0].macs / 1e9).toFixed(3)} GMAC, threads: ${threads}; ${loops}`);
   const line = cells =>
     cells
       .map((cell, i) => {
@@ -274,7 +274,7 @@ function printGoals(rows) {
     for (const threads of [1, 2]) {
       const add2 = (peer, wanted) =>
         add(
-          `${net}: against ${peer} int8, ${threads} threads`,
+          `${net}: against ${peer} int8, threads: ${threads}`,
           wanted,
           faster(ours(net, threads), find(net, peer, 'int8', threads)),
         );
