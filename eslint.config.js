@@ -44,7 +44,7 @@ const directions = Object.entries(MUST_NOT_IMPORT).map(([folder, others]) => ({
 }));
 
 export default defineConfig(
-  globalIgnores(['build/', 'dist/', 'coverage/', '.gpu/', '.models/', 'wasm/', 'etc/']),
+  globalIgnores(['build/', 'dist/', 'coverage/', '.gpu/', '.models/', '.peers/', 'wasm/', 'etc/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   eslint.configs.recommended,
   {

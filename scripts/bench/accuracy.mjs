@@ -5,7 +5,6 @@
  *     npm run bench -- accuracy                         everything
  *     npm run bench -- accuracy --nets=faceres,esrgan --splits=1 --precisions=int8
  *     npm run bench -- accuracy --leaks=200 --leaks-split=1 --splits=
- *     npm run bench -- accuracy --tops --splits=        labelled pictures: what int8 costs
  *
  *     --chromium-flags="--use-angle=gl"                 another WebGL than the default one
  *
@@ -43,7 +42,6 @@ export async function main(args) {
       pictures: { type: 'string' },
       leaks: { type: 'string', default: '0' },
       'leaks-split': { type: 'string', default: '0.5' },
-      tops: { type: 'boolean', default: false },
       'chromium-flags': { type: 'string', default: '' },
     },
   });
@@ -56,7 +54,7 @@ export async function main(args) {
   const precisions = list(values.precisions);
   const { chromium } = setup(['chromium']);
   const { MODELS_DIR, ensureModels } = await import('../models.mjs');
-  await ensureModels([...nets, 'faces', 'pictures', ...(values.tops ? ['stamps'] : [])]);
+  await ensureModels([...nets, 'faces', 'pictures']);
   await buildPage();
 
   const { serve } = await import('../serve.mjs');
@@ -95,7 +93,6 @@ export async function main(args) {
         );
         for (const text of grown) broken.push(`${net}, ${precision}: ${text}`);
       }
-      if (values.tops) await printTops(net, call);
       await page.close();
     }
   } finally {
@@ -149,22 +146,12 @@ function wrong(net, { split, precision, maxRelative, bound, same, of, psnr }) {
   return all;
 }
 
-async function printTops(net, call) {
-  if (!['centernet', 'nanodet', 'faceres'].includes(net)) return;
-  const settings = ['float32', 'int8', 'auto'].map(precision => ({ split: 1, precision }));
-  const { of, right, settings: rows } = await call('tops', net, settings);
-  const about = (name, right, asTfjs) =>
-    console.log(
-      `    ${name.padEnd(16)}` +
-        (right === undefined ? '' : ` ${right} of ${of} right`) +
-        (asTfjs === undefined ? '' : ` ${asTfjs} of ${of} as tfjs`),
-    );
-  console.log(`  top answer to ${of} pictures, all on the CPU:`);
-  about('tfjs', right);
-  for (const { precision, right, asTfjs } of rows) about(`mulayer ${precision}`, right, asTfjs);
-}
-
-async function buildPage() {
+/**
+ * Builds the page of accuracy_page.ts.
+ *
+ * @returns the folder.
+ */
+export async function buildPage() {
   const { BUNDLE, buildWasm } = await import('../build.mjs');
   const { build } = await import('esbuild');
   await buildWasm();
@@ -178,6 +165,7 @@ async function buildPage() {
   });
   const page = '<!doctype html><title>Accuracy</title><script src="accuracy.js"></script>\n';
   await writeFile(join(OUT, 'index.html'), page);
+  return OUT;
 }
 
 const list = (text, separator = ',') => text.split(separator).filter(Boolean);

@@ -1,6 +1,7 @@
-/** The page of `scripts/bench/accuracy.mjs`: it computes, the script asks and prints. */
+/** The page of `accuracy.mjs` and of `labelled.mjs`: it computes, the scripts ask and print. */
 import * as tf from '@tensorflow/tfjs-core';
 
+import { type RunReport, explain } from '../../src/index.js';
 import {
   type Judgement,
   PICTURES,
@@ -14,10 +15,10 @@ import {
   problemsOf,
   set,
 } from '../../test/models/judge.js';
-import { LABELLED } from '../../test/models/labelled.js';
+import { LABELLED, type LabelledName } from '../../test/models/labelled.js';
 import { growth, holdingsAfterEach } from '../../test/models/leaks.js';
 import { type LoadedNet, NETS, type NetName } from '../../test/models/nets.js';
-import { pictureTensor } from '../../test/models/pictures.js';
+import { fetchPicture, pictureTensor, psnr } from '../../test/models/pictures.js';
 import { MODELS_URL } from '../../test/models/urls.js';
 
 let loaded: LoadedNet | undefined;
@@ -42,12 +43,20 @@ export interface Row extends Setting {
   readonly ms: number;
 }
 
-/** How many of the labelled pictures each setting gets right, and answers as tfjs does. */
+/** The top answers to the pictures of one net. */
 export interface Tops {
-  readonly of: number;
-  /** tfjs's own; undefined where the labels are not known. */
-  readonly right: number | undefined;
-  readonly settings: readonly (Setting & { right: number | undefined; asTfjs: number })[];
+  /** What the pictures show; undefined where nobody knows. */
+  readonly labels: readonly (string | undefined)[];
+  /** tfjs's own answers. */
+  readonly tfjs: readonly string[];
+  readonly settings: readonly (Setting & { answers: string[]; int8Share: number })[];
+}
+
+/** ESRGAN-slim's own picture against its shipped result. */
+export interface Shipped {
+  /** dB that tfjs reaches. */
+  readonly tfjs: number;
+  readonly settings: readonly (Setting & { psnr: number; int8Share: number })[];
 }
 
 const api = {
@@ -95,7 +104,7 @@ const api = {
     return growth(await holdingsAfterEach(loaded!, problems[0], times));
   },
 
-  async tops(name: keyof typeof LABELLED, settings: readonly Setting[]): Promise<Tops> {
+  async tops(name: LabelledName, settings: readonly Setting[]): Promise<Tops> {
     loaded?.dispose();
     loaded = undefined;
     const net = NETS[name];
@@ -119,9 +128,6 @@ const api = {
     const onWasm = await net.load(MODELS_URL);
     const theirs = await answers(onWasm);
     onWasm.dispose();
-    const right = (all: readonly string[]) =>
-      labels[0] === undefined ? undefined : all.filter((one, i) => one === labels[i]).length;
-
     const rows: Tops['settings'][number][] = [];
     for (const setting of settings) {
       // Loaded anew: what one setting observed is not to help the next.
@@ -129,16 +135,38 @@ const api = {
       set(setting);
       // The first inference only observes.
       await infer(model, inputs[0], net.inputShape(0, 0));
-      const ours = await answers(model);
+      rows.push({ ...setting, answers: await answers(model), int8Share: int8Share(explain()) });
       model.dispose();
-      const asTfjs = ours.filter((one, i) => one === theirs[i]).length;
-      rows.push({ ...setting, right: right(ours), asTfjs });
     }
-    return { of: inputs.length, right: right(theirs), settings: rows };
+    return { labels, tfjs: theirs, settings: rows };
+  },
+
+  async shipped(settings: readonly Setting[]): Promise<Shipped> {
+    loaded?.dispose();
+    loaded = undefined;
+    const result = await fetchPicture(`${MODELS_URL}/esrgan/result.png`);
+    const [problem] = await problemsOf('esrgan', ['fixture']);
+    const rows: Shipped['settings'][number][] = [];
+    for (const setting of settings) {
+      const model = await onMulayer('esrgan');
+      set(setting);
+      await infer(model, problem.input, problem.inputShape);
+      const [got] = await infer(model, problem.input, problem.inputShape);
+      rows.push({ ...setting, psnr: psnr(got, result.rgb), int8Share: int8Share(explain()) });
+      model.dispose();
+    }
+    return { tfjs: psnr(problem.expected[0], result.rgb), settings: rows };
   },
 
   pictures: Object.keys(PICTURES),
 };
+
+/** The share of a run's multiply-accumulates that were of 8-bit integers; 0 to 1. */
+function int8Share({ layers }: RunReport): number {
+  const all = layers.reduce((sum, { macs }) => sum + macs, 0);
+  const int8 = layers.reduce((sum, { macs, precision }) => sum + +(precision === 'int8') * macs, 0);
+  return int8 / all;
+}
 
 /** NaN is the worst of all. */
 const max = (a: number, b: number) => (a > b || Number.isNaN(a) ? a : b);

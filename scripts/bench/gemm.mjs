@@ -71,7 +71,7 @@ async function buildPage(platform) {
 }
 
 /** build/bench.wasm, of wasm/bench.ts. */
-async function buildLimits() {
+export async function buildLimits() {
   const { default: asc } = await import('assemblyscript/asc');
   const { error, stderr } = await asc.main(
     ['wasm/bench.ts', '--config', 'wasm/asconfig.json', '--target', 'bench'],

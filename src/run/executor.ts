@@ -197,6 +197,7 @@ export class Executor {
       p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       quantised: !!(output.cpu as CpuBuffer | undefined)?.quantised,
+      macs: node.kernel.macs?.(node) ?? 0,
       ms: performance.now() - start,
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
       bytesFromGpu: transfers.bytesFromGpu - bytesFromGpu,

@@ -34,8 +34,8 @@ import { MODELS_URL } from './urls.js';
 
 /** What mulayer is asked for. */
 export interface Setting {
-  /** `MULAYER_SPLIT`: here always the CPU's share or `auto`. */
-  readonly split: number | 'auto';
+  /** `MULAYER_SPLIT`. */
+  readonly split: number | 'auto' | 'cpu';
   readonly precision: 'float32' | 'int8' | 'auto';
 }
 

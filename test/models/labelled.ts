@@ -1,11 +1,11 @@
 /**
- * Pictures of which it is known what they show: 82 cut-outs with a COCO class each, and 22 faces.
- * They measure what int8 costs a user. Nothing is ever calibrated or tuned on them.
+ * Pictures that measure what int8 costs a user: 82 cut-outs of which it is known what they show, by
+ * a COCO class each; 22 faces; 61 photographs. Nothing is ever calibrated or tuned on them.
  */
 import coco82 from './coco82.json' with { type: 'json' };
 import faces22 from './faces22.json' with { type: 'json' };
 import { argMax, centernetDetections, nanodetTop } from './nets.js';
-import { type Picture, cropAround, fetchBitmap, pictureOf } from './pictures.js';
+import { type Picture, cropAround, fetchBitmap, fetchPicture, pictureOf } from './pictures.js';
 import { MODELS_URL } from './urls.js';
 
 /** A net's top answer to a picture, as a word. */
@@ -18,10 +18,13 @@ export interface LabelledSet {
   pictures(): AsyncGenerator<{ picture: Picture; label: string | undefined }>;
 }
 
-export const LABELLED: Readonly<Record<'centernet' | 'nanodet' | 'faceres', LabelledSet>> = {
+export type LabelledName = 'centernet' | 'nanodet' | 'faceres' | 'inception';
+
+export const LABELLED: Readonly<Record<LabelledName, LabelledSet>> = {
   centernet: { top: ([rows]) => centernetDetections(rows, 0)[0]?.label ?? '', pictures: stamps },
   nanodet: { top: outputs => nanodetTop(outputs).label, pictures: stamps },
   faceres: { top: ([age]) => String(argMax(age)), pictures: faces },
+  inception: { top: ([classes]) => String(argMax(classes)), pictures: photographs },
 };
 
 /** On grey 127, in a centred square of 1.2 times the longer side. */
@@ -47,6 +50,17 @@ async function* faces() {
       for (const scale of [1.1, 1.3, 1.6]) {
         yield { picture: await cropAround(photo, box, scale), label: undefined };
       }
+    }
+  }
+}
+
+/** Every tenth of the foods, then those of Debian where they are to be had. */
+async function* photographs() {
+  const response = await fetch(`${MODELS_URL}/index.json`);
+  const index = (await response.json()) as Record<string, string[]>;
+  for (const item of ['foods', 'pictures']) {
+    for (const file of index[item] ?? []) {
+      yield { picture: await fetchPicture(`${MODELS_URL}/${item}/${file}`), label: undefined };
     }
   }
 }
