@@ -13,6 +13,8 @@ export interface LayerReport {
 	p: number;
 	/** Arithmetic: of the CPU's part where it has one, else of the GPU's. */
 	precision: "float32" | "int8" | "f16";
+	/** Whether the result went on as bytes (QUInt8) to the layers that read it, not as floats. */
+	quantised: boolean;
 	/** Milliseconds on the calling thread, waiting for the other processor included. */
 	ms: number;
 	/** Bytes uploaded for this layer. */
