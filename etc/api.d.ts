@@ -1,8 +1,10 @@
 /** What `explain()` tells: one row for each layer of the last graph that ran. */
-/** One layer of the last run. */
+/** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
-	/** tfjs's name of the kernel. */
+	/** tfjs's name of the kernel; of the fused kernel, `FusedConv2D` say, where calls were fused. */
 	op: string;
+	/** tfjs's names of the calls fused into the one before them: `['FusedBatchNorm', 'Relu']`. */
+	fused: string[];
 	/** Shape of its first output. */
 	shape: number[];
 	/** Who computed it. */
@@ -11,8 +13,8 @@ export interface LayerReport {
 	p: number;
 	/** Arithmetic: of the CPU's part where it has one, else of the GPU's. */
 	precision: "float32" | "int8" | "f16";
-	/** Multiply-accumulates of all its outputs; 0 for what is no convolution or matrix product. */
-	macs: number;
+	/** Whether the result went on as bytes (QUInt8) to the layers that read it, not as floats. */
+	quantised: boolean;
 	/** Milliseconds on the calling thread, waiting for the other processor included. */
 	ms: number;
 	/** Bytes uploaded for this layer. */
@@ -26,7 +28,10 @@ export interface LayerReport {
 }
 /** The last graph run, as {@link explain} gives it. */
 export interface RunReport {
-	/** Row i is the i-th recorded kernel call. */
+	/**
+	 * One row for each recorded kernel call, in their order. Calls that were fused into the layer
+	 * before them are one row with it, where the last of them was.
+	 */
 	layers: LayerReport[];
 	/** Calls of kernels that tfjs's own backends ran since the run before this one, by name. */
 	delegated: Record<string, number>;
@@ -68,8 +73,9 @@ export declare class UnsupportedError extends MulayerError {
  * Tells where each layer of the last graph ran, in which share and precision, how long it took (in
  * milliseconds) and what was moved for it (in bytes).
  *
- * @returns one row for each recorded kernel call, in the order of the calls; no rows before the
- *   first run.
+ * @returns one row for each recorded kernel call, in the order of the calls; calls that were fused
+ *   into the layer before them (batch normalisation, bias, activation) share its row, which names
+ *   them in `fused`. No rows before the first run.
  * @throws UnsupportedError when the backend `mulayer` has not been initialised.
  * @example
  * ```ts

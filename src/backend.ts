@@ -257,7 +257,8 @@ export class MulayerBackend extends KernelBackend {
 
   report(): RunReport {
     const { layers, ms } = this.executor;
-    return { layers: layers.map(row => ({ ...row })), delegated: { ...this.delegatedBefore }, ms };
+    const rows = layers.map(row => ({ ...row, fused: [...row.fused] }));
+    return { layers: rows, delegated: { ...this.delegatedBefore }, ms };
   }
 
   // Runs.

@@ -45,8 +45,9 @@ registerBackend(
  * Tells where each layer of the last graph ran, in which share and precision, how long it took (in
  * milliseconds) and what was moved for it (in bytes).
  *
- * @returns one row for each recorded kernel call, in the order of the calls; no rows before the
- *   first run.
+ * @returns one row for each recorded kernel call, in the order of the calls; calls that were fused
+ *   into the layer before them (batch normalisation, bias, activation) share its row, which names
+ *   them in `fused`. No rows before the first run.
  * @throws UnsupportedError when the backend `mulayer` has not been initialised.
  * @example
  * ```ts

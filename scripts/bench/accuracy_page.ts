@@ -92,7 +92,7 @@ const api = {
       ),
       psnr: psnrs.length ? Math.min(...psnrs) : undefined,
       readbacks: report.layers.reduce((n, { readbacks }) => n + readbacks, 0),
-      recorded: report.layers.length,
+      recorded: report.layers.reduce((n, { fused }) => n + 1 + fused.length, 0),
       delegated: report.delegated,
       ms: Math.min(...all.map(({ ms }) => ms)),
     };

@@ -37,7 +37,7 @@ export function showLayers(report: RunReport | undefined): void {
       const bar = element('span', { class: 'share' }, ...shares(layer, 'width'));
       bar.style.width = `${(100 * layer.ms) / longest}%`;
       const cells = [
-        element('th', { scope: 'row' }, layer.op),
+        element('th', { scope: 'row' }, nameOf(layer)),
         element('td', {}, layer.shape.join(' × ')),
         element('td', {}, bar),
         element('td', {}, layer.ms.toFixed(2)),
@@ -87,6 +87,9 @@ function shares(layer: LayerReport, along: 'width' | 'height'): HTMLElement[] {
   return [part(cpu, layer.p), part('gpu', 1 - layer.p)];
 }
 
+/** The kernel and what is fused into it. */
+const nameOf = ({ op, fused }: LayerReport): string => [op, ...fused].join(' + ');
+
 function slowest(): number {
   return layers.reduce((best, layer, i) => (layer.ms > layers[best].ms ? i : best), 0);
 }
@@ -100,7 +103,7 @@ function choose(index: number): void {
   const where = { cpu: 'on the CPU', gpu: 'on the GPU', split: `${percent(layer.p)} on the CPU` };
   const moved = layer.bytesToGpu + layer.bytesFromGpu;
   const text = [
-    `${chosen + 1} of ${layers.length}: ${layer.op} ${layer.shape.join(' × ')}`,
+    `${chosen + 1} of ${layers.length}: ${nameOf(layer)} ${layer.shape.join(' × ')}`,
     `${layer.ms.toFixed(2)} ms`,
     where[layer.where],
     layer.precision,

@@ -24,9 +24,12 @@ export class Node implements Problem {
     /** Whether tfjs passed the inputs as an array. */
     readonly isList: boolean,
     readonly attributes: Attributes,
-    outputs: readonly Spec[],
+    /** What to make; values, of other nodes, when this one gives them in their place. */
+    outputs: readonly (Spec | Value)[],
   ) {
-    this.outputs = outputs.map(({ shape, dtype }) => new Value(shape, dtype, this));
+    this.outputs = outputs.map(output =>
+      output instanceof Value ? output : new Value(output.shape, output.dtype, this),
+    );
   }
 
   /** Whether a result is still of use to somebody. */

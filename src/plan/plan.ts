@@ -1,8 +1,8 @@
 /**
  * A plan: what is known about one graph, kept under its structural key from one inference to the
- * next. `layers[i]` speaks of the i-th node.
+ * next. `layers[i]` speaks of the i-th node, and of the layer into which it was fused as the last one.
  */
-
+import type { Chain } from '../passes/fuse.js';
 import { Trial } from './trial.js';
 
 /** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
@@ -30,6 +30,10 @@ export class Plan {
   /** Finished runs. The first one observes, in float32. */
   runs = 0;
   readonly layers: Layer[];
+  /** What can be fused; found in the first run. */
+  chains: readonly Chain[] | undefined;
+  /** Values that could have been folded in an earlier run: constant, should they come again. */
+  readonly constants = new WeakSet();
   /** How `MULAYER_SPLIT=auto` finds its split. */
   readonly trial = new Trial();
   private placements: readonly Placement[] | undefined;

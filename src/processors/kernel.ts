@@ -67,11 +67,13 @@ export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[]
 export const LEAKY_ALPHA = 0.2;
 
 /** Activations that tfjs-webgl does not have. */
-const CPU_ACTIVATIONS = ['tanh', 'softplus'];
+const CPU_ACTIVATIONS = ['tanh', 'softplus', 'hardswish', 'clip'];
+
+export const isGpuActivation = (name: string): boolean => !CPU_ACTIVATIONS.includes(name);
 
 /** Whether tfjs-webgl has the activation of a fused kernel. */
 export function hasGpuActivation({ attributes }: Problem): boolean {
-  return !CPU_ACTIVATIONS.includes(attributes.activation as string);
+  return isGpuActivation(attributes.activation as string);
 }
 
 /** The same for kernels with an activation. */

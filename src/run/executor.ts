@@ -22,6 +22,8 @@ import type { Range } from '../processors/cpu/quantisation.js';
 import { betterRange } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
+import type { Step } from './fuser.js';
+import { Fuser } from './fuser.js';
 import type { LayerReport } from './report.js';
 import { cutShape, Transfers } from './transfers.js';
 
@@ -34,6 +36,7 @@ export class Executor {
   ms = 0;
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
+  private readonly fuser: Fuser;
 
   constructor(
     private readonly graph: Graph,
@@ -42,6 +45,7 @@ export class Executor {
     readonly gpu: GpuProcessor | undefined,
   ) {
     this.transfers = new Transfers(cpu, gpu);
+    this.fuser = new Fuser(kernels, cpu);
   }
 
   /** Whether a graph like this has run before. */
@@ -58,25 +62,31 @@ export class Executor {
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const rule = this.resolve(settings.split, plan, nodes);
-    const placements = plan.place(this.circumstances(rule), () =>
-      partition(nodes, rule, {
-        gpuCan: (node, i) => !plan.layers[i].refused && this.gpuSupports(node),
-      }),
+    const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
+    const steps = this.fuser.steps(nodes, plan, gpuMayRun);
+    const placements = plan.place(this.circumstances(rule, steps), () =>
+      partition(
+        steps.map(({ node }) => node),
+        rule,
+        { gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.gpuSupports(node) },
+      ),
     );
-    const bytes = this.placeBytes(nodes, placements, plan, settings);
+    const bytes = this.placeBytes(steps, placements, plan, settings);
     const layers: LayerReport[] = [];
-    for (const [i, node] of nodes.entries()) {
+    for (const [i, { node, members, at }] of steps.entries()) {
       if (node.wanted || isRehearsal) {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
-        layers.push(
-          this.step(node, placement, plan.layers[i], settings, plan.runs === 0, bytes[i]),
-        );
-        if (plan.layers[i].refused && placement.where !== 'cpu') plan.forgetPlacements();
+        const layer = plan.layers[at];
+        const row = this.step(node, placement, layer, settings, plan.runs === 0, bytes[i]);
+        row.fused = members.slice(1).map(({ kernel }) => kernel.name);
+        layers.push(row);
+        if (layer.refused && placement.where !== 'cpu') plan.forgetPlacements();
       }
-      for (const value of node.outputs) delete value.producer;
-      this.graph.endUses(node);
-      for (const value of node.outputs) this.graph.release(value);
+      const outputs = members.flatMap(member => member.outputs);
+      for (const value of outputs) delete value.producer;
+      for (const member of members) this.graph.endUses(member);
+      for (const value of outputs) this.graph.release(value);
       yield 'turn';
     }
     if (settings.split === 'auto' && plan.runs > 0 && plan.trial.isRunning) {
@@ -116,13 +126,15 @@ export class Executor {
     }
   }
 
-  /** For each node whose result shall be bytes: the layers with whose results it shares a scale. */
+  /** For each step whose result shall be bytes: the layers with whose results it shares a scale. */
   private placeBytes(
-    nodes: readonly Node[],
+    steps: readonly Step[],
     placements: readonly Placement[],
-    { layers, runs }: Plan,
+    { layers: byNode, runs }: Plan,
     settings: Settings,
   ): (readonly Layer[] | undefined)[] {
+    const nodes = steps.map(({ node }) => node);
+    const layers = steps.map(({ at }) => byNode[at]);
     if (runs === 0 || settings.precision === 'float32') return nodes.map(() => undefined);
     const groups = placeBytes(nodes, {
       int8: (node, i) =>
@@ -134,8 +146,11 @@ export class Executor {
   }
 
   /** Everything placements depend on beside the graph. */
-  private circumstances(rule: Rule): string {
-    return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'}`;
+  private circumstances(rule: Rule, steps: readonly Step[]): string {
+    const fused = steps.flatMap(({ members: { length }, at }) =>
+      length > 1 ? `${at}-${length}` : [],
+    );
+    return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'} ${fused.join()}`;
   }
 
   private gpuSupports(node: Node): boolean {
@@ -192,6 +207,7 @@ export class Executor {
     const { where } = taken;
     return {
       op: node.kernel.name,
+      fused: [],
       shape: [...output.shape],
       where,
       p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,

@@ -1,9 +1,11 @@
 /** What `explain()` tells: one row for each layer of the last graph that ran. */
 
-/** One layer of the last run. */
+/** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
-  /** tfjs's name of the kernel. */
+  /** tfjs's name of the kernel; of the fused kernel, `FusedConv2D` say, where calls were fused. */
   op: string;
+  /** tfjs's names of the calls fused into the one before them: `['FusedBatchNorm', 'Relu']`. */
+  fused: string[];
   /** Shape of its first output. */
   shape: number[];
   /** Who computed it. */
@@ -30,7 +32,10 @@ export interface LayerReport {
 
 /** The last graph run, as {@link explain} gives it. */
 export interface RunReport {
-  /** Row i is the i-th recorded kernel call. */
+  /**
+   * One row for each recorded kernel call, in their order. Calls that were fused into the layer
+   * before them are one row with it, where the last of them was.
+   */
   layers: LayerReport[];
   /** Calls of kernels that tfjs's own backends ran since the run before this one, by name. */
   delegated: Record<string, number>;

@@ -21,8 +21,10 @@ export interface Activation {
   alpha: number;
   lo: number;
   hi: number;
-  /** Unary op to run over the result. */
-  after?: keyof typeof unaryOps;
+  /** Code of the unary op to run over the result. */
+  after?: number;
+  /** What the result is multiplied by after that; 1 when absent. */
+  scale?: number;
   /** PReLU weights that are not one number a channel; `shape` is that of the result. */
   prelu?: { weights: Argument<CpuBuffer>; shape: readonly number[] };
 }
@@ -33,14 +35,23 @@ const CLAMPS: Record<string, [number, number]> = {
   relu6: [0, 6],
 };
 
-const AFTER: Record<string, keyof typeof unaryOps> = {
-  elu: 'Elu',
-  sigmoid: 'Sigmoid',
-  tanh: 'Tanh',
-  softplus: 'Softplus',
+/**
+ * `hardswish` is `hardSwishScale` times v * relu6(v + 3) / 6. It has no name in tfjs: the fuse pass
+ * alone asks for it, and for `clip`.
+ */
+const AFTER: Record<string, number> = {
+  elu: unaryOps.Elu,
+  sigmoid: unaryOps.Sigmoid,
+  tanh: unaryOps.Tanh,
+  softplus: unaryOps.Softplus,
+  hardswish: 15,
 };
 
-const ACTIVATIONS = [...Object.keys(CLAMPS), ...Object.keys(AFTER), 'prelu', 'leakyrelu'];
+/** Those of tfjs. */
+const ACTIVATIONS = [
+  ...Object.keys(CLAMPS),
+  ...['elu', 'sigmoid', 'tanh', 'softplus', 'prelu', 'leakyrelu'],
+];
 
 /**
  * Whether a product with n output channels can end in this bias. tfjs's own kernel gets those that
@@ -94,23 +105,36 @@ export function withActivation<T>(
         hi: Infinity,
       });
     }
-    const [lo, hi] = CLAMPS[name] ?? CLAMPS.linear;
+    const clip = [attributes.clipMin, attributes.clipMax] as [number, number];
+    const [lo, hi] = name === 'clip' ? clip : (CLAMPS[name] ?? CLAMPS.linear);
     const after = AFTER[name];
     return use({
       bias: base,
       alpha: 0,
       lo,
       hi,
-      ...(after ? { after } : {}),
+      ...(after === undefined ? {} : { after }),
+      ...(name === 'hardswish' ? { scale: attributes.hardSwishScale as number } : {}),
       ...(name === 'prelu' && prelu ? { prelu: { weights: prelu, shape } } : {}),
     });
   });
 }
 
 /** What could not be part of the product's own epilogue. */
-export function finish(cpu: CpuProcessor, { after, prelu }: Activation, y: CpuBuffer): void {
+export function finish(
+  cpu: CpuProcessor,
+  { after, scale = 1, prelu }: Activation,
+  y: CpuBuffer,
+): void {
   const { kernels } = cpu.heap;
-  if (after) kernels.f32Unary(unaryOps[after], y.address(), y.size, 0, 0, y.address());
+  if (after !== undefined) kernels.f32Unary(after, y.address(), y.size, 0, 0, y.address());
+  if (scale !== 1) {
+    cpu.withScratch(4, factor => {
+      cpu.heap.f32(factor, 1)[0] = scale;
+      const pointer = y.address();
+      kernels.f32Binary(binaryOps.Multiply, 1, y.size, pointer, 0, 1, factor, 0, 0, pointer);
+    });
+  }
   if (prelu) {
     const { weights, shape } = prelu;
     broadcastBinary(cpu, binaryOps.Prelu, y, shape, weights.buffer, weights.shape, y, shape);

@@ -40,11 +40,20 @@ export class CpuBuffer implements Buffer {
     private host: Numbers | undefined,
     private readonly base:
       { buffer: CpuBuffer; from: number; width: number; pitch: number } | undefined,
+    private make?: () => Numbers,
   ) {}
 
   /** Numbers in JavaScript memory; they go to the heap when a wasm kernel wants them. */
   static ofNumbers(heap: Heap, dtype: DataType, numbers: Numbers): CpuBuffer {
     return new CpuBuffer(heap, dtype, numbers.length, numbers, undefined);
+  }
+
+  /**
+   * Numbers that follow from others, and are computed again whenever they are asked for: on the
+   * heap they lie only until `evict()`, in JavaScript memory not at all.
+   */
+  static ofRecipe(heap: Heap, dtype: DataType, size: number, make: () => Numbers): CpuBuffer {
+    return new CpuBuffer(heap, dtype, size, undefined, undefined, make);
   }
 
   /** Uninitialised numbers on the heap. */
@@ -99,10 +108,11 @@ export class CpuBuffer implements Buffer {
       return this.base.buffer.address() + this.base.from * bytesPerNumber(this.dtype);
     }
     if (this.pointer === 0) {
-      const { host, bytesForm } = this;
-      if (!host && !bytesForm) throw new Error('a CPU buffer was used after it was freed');
+      const { bytesForm } = this;
+      const numbers = this.host ?? this.make?.();
+      if (!numbers && !bytesForm) throw new Error('a CPU buffer was used after it was freed');
       this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype));
-      if (host) this.heapView().set(host);
+      if (numbers) this.heapView().set(numbers);
       else if (bytesForm) {
         const { pointer, scale, zero } = bytesForm;
         this.heap.kernels.qu8ToF32(pointer, this.size, scale, zero, this.pointer);
@@ -114,6 +124,7 @@ export class CpuBuffer implements Buffer {
   /** The numbers, row by row without gaps. Valid until the next allocation; not to be changed. */
   numbers(): Numbers {
     if (this.host) return this.host;
+    if (this.make && this.pointer === 0) return this.make();
     if (!this.base) {
       this.address();
       return this.heapView();
@@ -133,9 +144,9 @@ export class CpuBuffer implements Buffer {
     return this.isContiguous ? this : CpuBuffer.ofNumbers(this.heap, this.dtype, this.numbers());
   }
 
-  /** Gives the heap copy of numbers that also lie in JavaScript memory back. */
+  /** Gives the heap copy of numbers that can be had again back. */
   evict(): void {
-    if (this.host && this.pointer !== 0) {
+    if ((this.host || this.make) && this.pointer !== 0) {
       this.heap.free(this.pointer, this.floatBytes);
       this.pointer = 0;
     }
@@ -145,7 +156,7 @@ export class CpuBuffer implements Buffer {
     if (this.pointer !== 0) this.heap.free(this.pointer, this.floatBytes);
     if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size);
     this.pointer = 0;
-    this.host = this.bytesForm = undefined;
+    this.host = this.make = this.bytesForm = undefined;
   }
 
   private get floatBytes(): number {
