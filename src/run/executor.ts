@@ -185,13 +185,9 @@ export class Executor {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = this.decideInt8(node, placement, layer, settings, observing);
       try {
-        const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
-        if (group && (int8 || isBlend)) this.computeBytes(node, layer, group);
+        if (group && int8) this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
-        const mayBeBytes =
-          settings.precision !== 'float32' &&
-          (isBlend || this.mayBeInt8(node, placement, settings));
-        if (observing && mayBeBytes) this.learnRange(node, layer);
+        if (observing && this.mayBeInt8(node, placement, settings)) this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
