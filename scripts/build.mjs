@@ -2,11 +2,14 @@
  * Builds the package.
  *
  *     node scripts/build.mjs           everything
- *     node scripts/build.mjs wasm      build/relaxed.wasm and build/baseline.wasm, from wasm/
- *     node scripts/build.mjs bundles   dist/index.js, dist/tfjs-backend-mulayer.min.js, from src/
+ *     node scripts/build.mjs wasm      what the bundles hold: build/relaxed.wasm and baseline.wasm
+ *                                      from wasm/, build/worker.txt from src/processors/cpu/worker.ts
+ *     node scripts/build.mjs bundles   dist/index.js, dist/tfjs-backend-mulayer.min.js, from src/;
+ *                                      dist/worker.js, the same as build/worker.txt
  *     node scripts/build.mjs types     dist/index.d.ts: one file for all of the public API
  *
- * The order is the one above: the bundles hold the wasm, so that nobody has a path to configure.
+ * The order is the one above: the bundles hold the wasm and the worker, so that nobody has a path
+ * to configure.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
@@ -22,7 +25,7 @@ export const BUNDLE = {
   absWorkingDir: ROOT,
   bundle: true,
   target: 'es2022',
-  loader: { '.wasm': 'binary' },
+  loader: { '.wasm': 'binary', '.txt': 'text' },
   logLevel: 'warning',
 };
 
@@ -49,6 +52,14 @@ export async function buildWasm() {
     );
     if (error) throw new SetupError(`asc, ${target}: ${error.message}\n${stderr.toString()}`);
   }
+  await buildWorker('build/worker.txt');
+}
+
+/** The script of the CPU's workers, as classic script: a blob of text is all that it takes. */
+async function buildWorker(outfile) {
+  const { build } = await import('esbuild');
+  const entryPoints = ['src/processors/cpu/worker.ts'];
+  await build({ ...BUNDLE, entryPoints, format: 'iife', minify: true, outfile });
 }
 
 async function buildBundles() {
@@ -68,6 +79,7 @@ async function buildBundles() {
     plugins: [peersAreGlobal],
     outfile: 'dist/tfjs-backend-mulayer.min.js',
   });
+  await buildWorker('dist/worker.js');
 }
 
 /**

@@ -50,6 +50,8 @@ export interface MulayerMemory {
   mulayerHeapBytes: number;
   /** Bytes of the wasm memory, which never shrinks. */
   mulayerHeapSize: number;
+  /** CPU threads at work, the caller's among them; workers start with the first large layer. */
+  mulayerThreads: number;
   /** Bytes of GPU textures, pooled ones included; 0 without WebGL. */
   numBytesInGPU: number;
   /** Number of GPU textures, pooled ones included. */
@@ -154,6 +156,7 @@ export class MulayerBackend extends KernelBackend {
       unreliable: false,
       mulayerHeapBytes: this.cpu.memory(),
       mulayerHeapSize: this.cpu.heap.size,
+      mulayerThreads: this.cpu.threads,
       numBytesInGPU: this.gpu?.memory() ?? 0,
       mulayerTextures: this.gpu?.textures ?? 0,
     };
@@ -303,8 +306,9 @@ export class MulayerBackend extends KernelBackend {
   }
 
   private exhaust(): void {
-    while (this.advance()) {
+    for (let pause = this.advance(); pause; pause = this.advance()) {
       // The GPU is waited for inside the blocking read-back.
+      if (pause === 'cpu') this.cpu.work(Infinity);
     }
   }
 
@@ -317,7 +321,10 @@ export class MulayerBackend extends KernelBackend {
       if (pause === 'gpu') {
         await this.gpu!.settled();
         start = performance.now();
-      } else if (performance.now() - start > TURN_MS) {
+        continue;
+      }
+      if (pause === 'cpu') this.cpu.work(start + TURN_MS);
+      if (performance.now() - start > TURN_MS) {
         await nextTurn();
         start = performance.now();
       }

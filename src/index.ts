@@ -27,6 +27,7 @@ export {
   MulayerError,
   UnsupportedError,
 } from './errors.js';
+export { setWorkerUrl } from './processors/cpu/pool.js';
 export type { LayerReport, RunReport } from './run/report.js';
 
 /** Below tfjs's own backends: mulayer is used when it is asked for. */

@@ -3,3 +3,9 @@ declare module '*.wasm' {
   const bytes: Uint8Array;
   export default bytes;
 }
+
+/** esbuild's `text` loader: the file's text, inlined. */
+declare module '*.txt' {
+  const text: string;
+  export default text;
+}

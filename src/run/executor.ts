@@ -27,8 +27,11 @@ import { Fuser } from './fuser.js';
 import type { LayerReport } from './report.js';
 import { cutShape, Transfers } from './transfers.js';
 
-/** Why a run pauses: a turn of the event loop may be taken, or the GPU be waited for. */
-export type Pause = 'turn' | 'gpu';
+/**
+ * Why a run pauses: a turn of the event loop may be taken, the GPU be waited for, or the CPU's
+ * threads be helped (`CpuProcessor.work`).
+ */
+export type Pause = 'turn' | 'gpu' | 'cpu';
 
 export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
@@ -60,6 +63,7 @@ export class Executor {
   *run(nodes: readonly Node[], settings: Settings, isRehearsal: boolean): Generator<Pause, void> {
     const start = performance.now();
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
+    this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const rule = this.resolve(settings.split, plan, nodes);
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
@@ -97,6 +101,16 @@ export class Executor {
     else plan.runs++;
     this.layers = layers;
     this.ms = performance.now() - start;
+  }
+
+  /** Waits for the last kernel of a step, which may be under way when its lowering returns. */
+  private *finishStep(node: Node): Generator<Pause, void> {
+    while (this.cpu.isBusy) yield 'cpu';
+    try {
+      this.cpu.finish();
+    } catch (error) {
+      for (const value of node.outputs) value.error = error as Error;
+    }
   }
 
   /** The numbers of a computed value; blocks. */

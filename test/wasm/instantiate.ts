@@ -124,6 +124,11 @@ export class Arena {
     return this.block(bytes);
   }
 
+  /** Fills an output with 0xff again. */
+  clear(at: Pointer, bytes: number) {
+    new Uint8Array(this.memory.buffer, at, bytes).fill(GUARD);
+  }
+
   f32(at: Pointer, length: number): Float32Array {
     return new Float32Array(this.memory.buffer.slice(at, at + length * 4));
   }

@@ -4,12 +4,19 @@
  * it, `baseline` runs everywhere. The allocator is AssemblyScript's own (TLSF), inside the module.
  *
  * A pointer is a byte address below 4 GiB; wasm hands it over as a signed number, hence `>>> 0`.
- * Growing the memory detaches every view, so views are made at the last moment, never kept.
+ * Growing the memory detaches every view (or, where it is shared, leaves it too short), so views are
+ * made at the last moment, never kept. Making one waits for the kernels under way (`queue.ts`).
+ *
+ * Where the page may share memory it is shared, for the workers. A module says of the memory it
+ * imports whether that is shared, and is otherwise the same: `withSharedMemory` changes that one
+ * bit, which spares the package 21 kB of a third and a fourth build (gzip).
  */
 import baselineBytes from '../../../build/baseline.wasm';
 import relaxedBytes from '../../../build/relaxed.wasm';
 import type { WasmKernels } from '../../../wasm/exports.js';
 import { MemoryError } from '../../errors.js';
+import { canShareMemory, Pool } from './pool.js';
+import { Queue } from './queue.js';
 
 /** Kernels may read (never write) this many bytes beyond the end of their operands. */
 const SLACK_BYTES = 64;
@@ -24,9 +31,17 @@ const MAXIMUM_PAGES = 65536;
  */
 export type DotKind = 'usdot' | 'sdot' | 'usdot7' | 'i16';
 
+/** Bytes of a worker's scratch block: `wasm/memory/scratch.ts`. */
+const SCRATCH_BYTES = 16384;
+
+/** How a module imports its memory: its name, kind 2, a maximum (1); shared: 3. */
+const MEMORY_IMPORT = [...'\x03env\x06memory\x02'].map(character => character.charCodeAt(0));
+const HAS_MAXIMUM = 1;
+const HAS_MAXIMUM_AND_IS_SHARED = 3;
+
 export class Heap {
   private constructor(
-    readonly kernels: WasmKernels,
+    readonly queue: Queue,
     private readonly memory: WebAssembly.Memory,
     /** The integer product of this machine, found by a probe. */
     readonly dot: DotKind,
@@ -37,10 +52,15 @@ export class Heap {
   /** Bytes handed out and not yet given back. */
   bytesUsed = 0;
 
-  /** @param allowRelaxed false forces the baseline build (for tests). */
-  static async create(allowRelaxed = true): Promise<Heap> {
+  /**
+   * @param allowRelaxed false forces the baseline build (for tests).
+   * @param allowShared false forces one thread (for tests).
+   */
+  static async create(allowRelaxed = true, allowShared = true): Promise<Heap> {
     const relaxed = allowRelaxed && WebAssembly.validate(relaxedBytes as BufferSource);
-    const memory = new WebAssembly.Memory({ initial: 16, maximum: MAXIMUM_PAGES });
+    const limits = { initial: 16, maximum: MAXIMUM_PAGES };
+    const shared = allowShared && canShareMemory() ? sharedMemory(limits) : undefined;
+    const memory = shared ?? new WebAssembly.Memory(limits);
     const imports = {
       env: {
         memory,
@@ -49,11 +69,26 @@ export class Heap {
         },
       },
     };
-    const bytes = (relaxed ? relaxedBytes : baselineBytes) as BufferSource;
-    const instance = await instantiate(bytes, imports);
+    const bytes = relaxed ? relaxedBytes : baselineBytes;
+    const { module, instance } = await instantiate(
+      shared ? withSharedMemory(bytes) : bytes,
+      imports,
+    );
     const kernels = instance.exports as unknown as WasmKernels;
     const kinds: DotKind[] = ['i16', 'usdot', 'sdot', 'usdot7'];
-    return new Heap(kernels, memory, kinds[kernels.relaxedDotKind()], relaxed);
+    // Workers of one pool after the other have the same blocks.
+    const scratches: number[] = [];
+    const openPool = (helpers: number) => {
+      while (scratches.length < helpers) scratches.push(kernels.alloc(SCRATCH_BYTES));
+      return new Pool({ module, memory }, scratches.slice(0, helpers));
+    };
+    const queue = new Queue(kernels, relaxed, shared && openPool);
+    return new Heap(queue, memory, kinds[kernels.relaxedDotKind()], relaxed);
+  }
+
+  /** The kernels. Large calls may be under way for a while after they return. */
+  get kernels(): WasmKernels {
+    return this.queue.kernels;
   }
 
   /** Bytes of the whole memory, which never shrinks. */
@@ -82,21 +117,45 @@ export class Heap {
   }
 
   free(pointer: number, bytes: number): void {
-    this.kernels.free(pointer);
+    this.queue.free(pointer);
     this.bytesUsed -= bytes;
   }
 
   f32(pointer: number, length: number): Float32Array {
+    this.queue.finish();
     return new Float32Array(this.memory.buffer, pointer, length);
   }
 
   i32(pointer: number, length: number): Int32Array {
+    this.queue.finish();
     return new Int32Array(this.memory.buffer, pointer, length);
   }
 
   u8(pointer: number, length: number): Uint8Array {
+    this.queue.finish();
     return new Uint8Array(this.memory.buffer, pointer, length);
   }
+}
+
+/** Undefined where the engine refuses (32-bit ones have no room for a maximum of 4 GiB). */
+function sharedMemory(limits: WebAssembly.MemoryDescriptor): WebAssembly.Memory | undefined {
+  try {
+    return new WebAssembly.Memory({ ...limits, shared: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same module for a shared memory. */
+export function withSharedMemory(module: Uint8Array): Uint8Array {
+  const at = module.findIndex((_, i) => MEMORY_IMPORT.every((byte, j) => module[i + j] === byte));
+  const flags = at + MEMORY_IMPORT.length;
+  if (at < 0 || module[flags] !== HAS_MAXIMUM) {
+    throw new Error('wasm: expected a module that imports env.memory with a maximum');
+  }
+  const patched = module.slice();
+  patched[flags] = HAS_MAXIMUM_AND_IS_SHARED;
+  return patched;
 }
 
 /**
@@ -104,11 +163,13 @@ export class Heap {
  * there, and nothing waits for a Worker's thread. Pages have to be asynchronous.
  */
 async function instantiate(
-  bytes: BufferSource,
+  bytes: Uint8Array,
   imports: WebAssembly.Imports,
-): Promise<WebAssembly.Instance> {
+): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
+  const source = bytes as Uint8Array<ArrayBuffer>;
   if (typeof document === 'undefined') {
-    return new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
+    const module = new WebAssembly.Module(source);
+    return { module, instance: new WebAssembly.Instance(module, imports) };
   }
-  return (await WebAssembly.instantiate(bytes, imports)).instance;
+  return WebAssembly.instantiate(source, imports);
 }

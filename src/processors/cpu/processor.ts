@@ -12,6 +12,7 @@ import type { Numbers, Processor } from '../processor.js';
 import { Block, CpuBuffer } from './buffer.js';
 import type { Quantised } from './buffer.js';
 import { Heap } from './heap.js';
+import { defaultThreads } from './pool.js';
 import type { Quantisation, Range } from './quantisation.js';
 
 export { Block, CpuBuffer };
@@ -21,9 +22,12 @@ export class CpuProcessor implements Processor<CpuBuffer> {
 
   private constructor(readonly heap: Heap) {}
 
-  /** @param allowRelaxed false forces the build without relaxed SIMD. */
-  static async create(allowRelaxed = true): Promise<CpuProcessor> {
-    return new CpuProcessor(await Heap.create(allowRelaxed));
+  /**
+   * @param allowRelaxed false forces the build without relaxed SIMD.
+   * @param allowShared false forces one thread.
+   */
+  static async create(allowRelaxed = true, allowShared = true): Promise<CpuProcessor> {
+    return new CpuProcessor(await Heap.create(allowRelaxed, allowShared));
   }
 
   supports(): boolean {
@@ -75,19 +79,51 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   }
 
   flush(): void {
-    // Every call has finished when it returns.
+    // What can be under way without the caller already is.
   }
 
   settled(): Promise<void> {
+    this.heap.queue.finish();
     return Promise.resolve();
+  }
+
+  /** Whether the last kernel of a call is still under way. */
+  get isBusy(): boolean {
+    return this.heap.queue.isBusy;
+  }
+
+  /** Helps with what is under way until it is done, or until the clock says `until`. */
+  work(until: number): void {
+    this.heap.queue.work(until);
+  }
+
+  /**
+   * Does all that is under way.
+   *
+   * @throws what a kernel has thrown.
+   */
+  finish(): void {
+    this.heap.queue.finish();
+  }
+
+  /** Threads at work. */
+  get threads(): number {
+    return this.heap.queue.threads;
+  }
+
+  /** Threads wanted from now on, this one among them; 0: what suits the machine. */
+  useThreads(wanted: number): void {
+    const { hardwareConcurrency } = globalThis.navigator ?? {};
+    this.heap.queue.threads = wanted || defaultThreads(hardwareConcurrency || 1);
   }
 
   memory(): number {
     return this.heap.bytesUsed;
   }
 
+  /** Ends the workers; the heap goes with its WebAssembly.Memory. */
   dispose(): void {
-    // The heap goes with its WebAssembly.Memory.
+    this.heap.queue.dispose();
   }
 
   /** An uninitialised buffer on the heap. */

@@ -1,0 +1,340 @@
+/**
+ * How the work of each kernel divides: into calls of the same kernel on parts of its operands, found
+ * by arithmetic on its arguments alone. Each number of the result is made in one tile, by the same
+ * operations in the same order as in the whole call, so that the bits do not depend on how many
+ * tiles there are:
+ *
+ *     products        output pixels (whole rows of the image, or a run of pixels where those follow
+ *                     each other evenly) by columns; sums go on in the order of k wherever one cuts
+ *     depthwise,      output rows; `top` moves along
+ *     pools, pads
+ *     element-wise    runs of elements or rows
+ *     reductions      the outer dimension
+ *
+ * What reads its own output (in place) is not divided: a tile whose worker died is done again.
+ *
+ * The cost, in nanoseconds of one thread, decides whether a call is worth dividing; it has to be
+ * right within a factor of 3.
+ */
+import type { TiledKernel } from './board.js';
+
+export interface Division {
+  /** What the whole call takes on one thread; nanoseconds. */
+  ns: number;
+  /** Arguments of at most `count` calls that together do the same; not always that many. */
+  parts(count: number): number[][];
+}
+
+/** Nanoseconds for a multiply-accumulate: 20, 40 and 33 GMAC/s; depthwise reads as much as it adds. */
+const F32_MAC = 0.05;
+const DOT_MAC = 0.025;
+const I16_MAC = 0.03;
+const DEPTHWISE_MAC = 0.12;
+/** For an element that is loaded and stored, and one that takes a polynomial besides. */
+const ELEMENT = 0.4;
+const POLYNOMIAL = 2;
+/** For a weight that is quantised, in two passes. */
+const PACK = 2;
+
+/** Codes of f32Unary from here on, but for the last four, are polynomials. */
+const FIRST_POLYNOMIAL = 10;
+const LAST_POLYNOMIAL = 16;
+
+/** Pixels of a product's tile at least: fewer pay for copying panels of w, and for odd edges. */
+const PIXELS = 48;
+/** For these many pixels the edges of tiles of 4 and of 6 fall together. */
+const PIXEL_GRAIN = 12;
+/** Columns of a product's tile at least; of a matrix-vector product's, whole cache lines. */
+const COLUMNS = 32;
+const VECTOR_COLUMNS = 128;
+/** Elements between two cuts of a run: whole vectors and whole cache lines. */
+const RUN_GRAIN = 64;
+
+/** What a product reads besides its patches, and how wide an element of the patches is. */
+interface Operands {
+  /** Bytes of an element of x. */
+  xBytes: number;
+  /** Columns in one panel of w, and bytes from one panel to the next. */
+  panel: number;
+  panelBytes: number;
+  /** Index of `n`; w is before it. */
+  n: number;
+  /** Indices of pointers to one 32-bit number a column; 0 where absent. */
+  vectors: number[];
+  /** Index of y; ldy is after it. */
+  y: number;
+}
+
+const RULES: Record<
+  TiledKernel,
+  (args: readonly number[], relaxed: boolean) => Division | undefined
+> = {
+  f32Gemm: args =>
+    product(args, F32_MAC, {
+      xBytes: 4,
+      panel: 8,
+      panelBytes: 32,
+      n: 9,
+      vectors: [11, 12],
+      y: 15,
+    }),
+  qu8Gemm: (args, relaxed) => (relaxed ? dotProduct(args) : i16Product(args)),
+  qu8GemmI16: args => i16Product(args),
+  qs8Pack: (args, relaxed) => packing(args, relaxed),
+  qs8PackI16: args => packing(args, false),
+
+  f32ToQu8(args) {
+    const [x, h, w, c, top, left, hp, wp, inverseScale, zero, xor, y] = args;
+    return {
+      ns: hp * wp * c * ELEMENT,
+      parts: count =>
+        ranges(hp, 1, count).map(([from, to]) => {
+          const first = clamp(from - top, 0, h);
+          const rows = clamp(to - top, 0, h) - first;
+          const source = x + 4 * first * w * c;
+          const above = rows > 0 ? first + top - from : 0;
+          const target = y + from * wp * c;
+          return [source, rows, w, c, above, left, to - from, wp, inverseScale, zero, xor, target];
+        }),
+    };
+  },
+
+  f32Pad(args) {
+    const [x, h, w, c, top, left, hp, wp, value, y] = args;
+    return {
+      ns: hp * wp * c * ELEMENT,
+      parts: count =>
+        ranges(hp, 1, count).map(([from, to]) => {
+          const target = y + 4 * from * wp * c;
+          return [x, h, w, c, top - from, left, to - from, wp, value, target];
+        }),
+    };
+  },
+
+  f32Depthwise(args) {
+    const [, , , c, , , kh, kw, multiplier, strideH] = args;
+    const [top, , oh, ow] = args.slice(13);
+    const rowSize = ow * c * multiplier;
+    return {
+      ns: oh * rowSize * (kh * kw * DEPTHWISE_MAC + ELEMENT),
+      parts: count =>
+        ranges(oh, 1, count).map(([from, to]) =>
+          replaced(args, {
+            13: top - from * strideH,
+            15: to - from,
+            21: args[21] + 4 * from * rowSize,
+          }),
+        ),
+    };
+  },
+
+  f32Pool(args) {
+    const [, , , , c, kh, kw, strideH] = args;
+    const [top, , oh, ow, y] = args.slice(11);
+    return {
+      ns: oh * ow * c * kh * kw * ELEMENT,
+      parts: count =>
+        ranges(oh, 1, count).map(([from, to]) =>
+          replaced(args, {
+            11: top - from * strideH,
+            13: to - from,
+            15: y + 4 * from * ow * c,
+          }),
+        ),
+    };
+  },
+
+  f32Binary(args) {
+    const [op, outer, inner, a, aOuter, aInner, b, bOuter, bInner, y] = args;
+    if (a === y || b === y) return undefined;
+    return {
+      ns: outer * inner * ELEMENT,
+      parts(count) {
+        const parts = [];
+        // Rows are only cut into runs when there are fewer than `count`, and so one in each part.
+        const rows = ranges(outer, 1, count);
+        const runs = ranges(inner, RUN_GRAIN, Math.floor(count / rows.length));
+        for (const [first, end] of rows) {
+          for (const [from, to] of runs) {
+            const at = (pointer: number, outerStride: number, innerStride: number) =>
+              pointer + 4 * (first * outerStride + from * innerStride);
+            const [pa, pb] = [at(a, aOuter, aInner), at(b, bOuter, bInner)];
+            const target = at(y, inner, 1);
+            parts.push([
+              ...[op, end - first, to - from],
+              ...[pa, aOuter, aInner, pb, bOuter, bInner, target],
+            ]);
+          }
+        }
+        return parts;
+      },
+    };
+  },
+
+  f32Unary([op, x, n, p0, p1, y]) {
+    if (x === y) return undefined;
+    return {
+      ns: n * (op >= FIRST_POLYNOMIAL && op <= LAST_POLYNOMIAL ? POLYNOMIAL : ELEMENT),
+      parts: count =>
+        ranges(n, RUN_GRAIN, count).map(([from, to]) => [
+          ...[op, x + 4 * from, to - from, p0, p1, y + 4 * from],
+        ]),
+    };
+  },
+
+  f32Affine([x, rows, c, scale, offset, y]) {
+    if (x === y) return undefined;
+    return {
+      ns: rows * c * ELEMENT,
+      parts: count =>
+        ranges(rows, 1, count).map(([from, to]) => [
+          ...[x + 4 * from * c, to - from, c, scale, offset, y + 4 * from * c],
+        ]),
+    };
+  },
+
+  f32Reduce: ([op, x, outer, reduce, inner, y]) => ({
+    ns: outer * reduce * inner * ELEMENT,
+    parts: count =>
+      ranges(outer, 1, count).map(([from, to]) => [
+        ...[op, x + 4 * from * reduce * inner, to - from, reduce, inner, y + 4 * from * inner],
+      ]),
+  }),
+
+  f32Softmax([x, rows, c, y]) {
+    if (x === y) return undefined;
+    return {
+      ns: rows * c * POLYNOMIAL,
+      parts: count =>
+        ranges(rows, 1, count).map(([from, to]) => [
+          ...[x + 4 * from * c, to - from, c, y + 4 * from * c],
+        ]),
+    };
+  },
+
+  fill: ([y, n, bits]) => ({
+    ns: n * ELEMENT,
+    parts: count =>
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [y + 4 * from, to - from, bits]),
+  }),
+
+  gatherRows: ([x, indices, m, rowBytes, y]) => ({
+    ns: (m * rowBytes * ELEMENT) / 4,
+    parts: count =>
+      ranges(m, 1, count).map(([from, to]) => [
+        ...[x, indices + 4 * from, to - from, rowBytes, y + from * rowBytes],
+      ]),
+  }),
+};
+
+/**
+ * @param relaxed whether this is the build with relaxed SIMD, whose qu8Gemm is another one.
+ * @returns undefined for a call that must not be divided.
+ */
+export function divide(
+  kernel: TiledKernel,
+  args: readonly number[],
+  relaxed: boolean,
+): Division | undefined {
+  return RULES[kernel](args, relaxed);
+}
+
+const bytesOfPanel = (args: readonly number[], i16: boolean, at: number): number => {
+  const [segments, segmentLength] = args.slice(at);
+  return segments * (i16 ? 64 * Math.ceil(segmentLength / 8) : 32 * Math.ceil(segmentLength / 4));
+};
+
+const QU8 = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16 };
+
+const dotProduct = (args: readonly number[]): Division =>
+  product(args, DOT_MAC, { ...QU8, panel: 8, panelBytes: bytesOfPanel(args, false, 5) });
+
+const i16Product = (args: readonly number[]): Division =>
+  product(args, I16_MAC, { ...QU8, panel: 4, panelBytes: bytesOfPanel(args, true, 5) });
+
+function product(args: readonly number[], macNs: number, operands: Operands): Division {
+  const [, m, ow, pixelStride, rowStride, segments, segmentLength] = args;
+  const n = args[operands.n];
+  // Pixels that follow each other evenly, from row to row too, may be cut anywhere.
+  const isEven = ow >= m || rowStride === ow * pixelStride;
+  const vectors = m < PIXELS;
+  return {
+    ns: m * n * segments * segmentLength * macNs,
+    parts(count) {
+      const rowGrain = isEven ? PIXEL_GRAIN : ow;
+      const mostColumns = Math.max(1, Math.floor(n / (vectors ? VECTOR_COLUMNS : COLUMNS)));
+      const mostPixels = Math.max(1, Math.floor(m / Math.max(PIXELS, rowGrain)));
+      // The longer way first: each tile reads all of the other operand.
+      const columnsFirst = n > m;
+      const along = Math.min(count, columnsFirst ? mostColumns : mostPixels);
+      const across = Math.min(Math.ceil(count / along), columnsFirst ? mostPixels : mostColumns);
+      const [columnCount, pixelCount] = columnsFirst ? [along, across] : [across, along];
+      const parts = [];
+      for (const [firstPixel, endPixel] of ranges(m, rowGrain, pixelCount)) {
+        for (const [from, to] of ranges(n, 8, columnCount)) {
+          parts.push(productPart(args, operands, isEven, firstPixel, endPixel, from, to));
+        }
+      }
+      return parts;
+    },
+  };
+}
+
+/** Pixels [first, end) and columns [from, to) of a product. */
+function productPart(
+  args: readonly number[],
+  { xBytes, panel, panelBytes, n, vectors, y }: Operands,
+  isEven: boolean,
+  first: number,
+  end: number,
+  from: number,
+  to: number,
+): number[] {
+  const [x, , ow, pixelStride, rowStride] = args;
+  const skipped = isEven ? first * pixelStride : (first / ow) * rowStride;
+  const part = replaced(args, {
+    0: x + xBytes * skipped,
+    1: end - first,
+    2: isEven ? end - first : ow,
+    [n - 1]: args[n - 1] + (from / panel) * panelBytes,
+    [n]: to - from,
+    [y]: args[y] + 4 * (first * args[y + 1] + from),
+  });
+  for (const at of vectors) if (args[at] !== 0) part[at] = args[at] + 4 * from;
+  return part;
+}
+
+function packing(args: readonly number[], dot: boolean): Division {
+  const [w, segments, segmentLength, n, , packed, scale, sum] = args;
+  const panelBytes = bytesOfPanel(args, !dot, 1);
+  const panel = dot ? 8 : 4;
+  return {
+    ns: segments * segmentLength * n * PACK,
+    parts: count =>
+      ranges(n, VECTOR_COLUMNS, count).map(([from, to]) =>
+        replaced(args, {
+          0: w + 4 * from,
+          3: to - from,
+          5: packed + (from / panel) * panelBytes,
+          6: scale + 4 * from,
+          7: sum + 4 * from,
+        }),
+      ),
+  };
+}
+
+/** [0, size) in at most `count` ranges of about the same length, cut at multiples of `grain`. */
+function ranges(size: number, grain: number, count: number): [number, number][] {
+  const grains = Math.ceil(size / grain);
+  const n = Math.max(1, Math.min(count, grains));
+  const cut = (i: number) => Math.min(size, Math.floor((i * grains) / n) * grain);
+  return Array.from({ length: n }, (_, i) => [cut(i), cut(i + 1)]);
+}
+
+function replaced(args: readonly number[], values: Record<number, number>): number[] {
+  return args.map((arg, i) => values[i] ?? arg);
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(Math.max(value, low), high);
+}

@@ -1,0 +1,254 @@
+/**
+ * Calls of every kernel that divides into tiles, on hard sizes: 1, odd, around the tiles of the
+ * kernels and of `tiles.ts`. Random numbers, and one call is compared with itself in pieces, so no
+ * oracle is needed.
+ */
+import type { TiledKernel } from '../../../src/processors/cpu/board.js';
+import { convolution, product } from '../../wasm/patches';
+import type { PatchProblem } from '../../wasm/patches';
+import { Random } from '../../wasm/random';
+import { WINDOWS, windows } from '../../wasm/images';
+import type { WasmKernels } from '../../../wasm/exports';
+
+/** Where operands go. */
+export interface Space {
+  put(values: Float32Array | Int32Array | Uint8Array | Int8Array): number;
+  reserve(bytes: number): number;
+}
+
+export interface Call {
+  kernel: TiledKernel;
+  name: string;
+  /** Lays the operands out; `outputs` are what the call writes. */
+  lay(space: Space, kernels: WasmKernels): { args: number[]; outputs: Output[] };
+}
+
+export interface Output {
+  at: number;
+  bytes: number;
+}
+
+const random = new Random(7);
+
+function call(
+  kernel: TiledKernel,
+  name: string,
+  make: (
+    floats: (length: number) => number,
+    output: (bytes: number) => number,
+    space: Space,
+    kernels: WasmKernels,
+  ) => number[],
+): Call {
+  return {
+    kernel,
+    name: `${kernel} ${name}`,
+    lay(space, kernels) {
+      const outputs: Output[] = [];
+      const floats = (length: number) => space.put(random.floats(length));
+      const output = (bytes: number) => {
+        const at = space.reserve(bytes);
+        outputs.push({ at, bytes });
+        return at;
+      };
+      const args = make(floats, output, space, kernels);
+      return { args, outputs };
+    },
+  };
+}
+
+const PRODUCTS: readonly PatchProblem[] = [
+  product(1, 1, 1),
+  product(1, 70, 1030),
+  product(3, 5, 300),
+  product(5, 3, 9),
+  product(47, 9, 65),
+  product(97, 7, 33),
+  product(200, 13, 31),
+  product(300, 600, 11),
+  product(50, 20, 150),
+  convolution(3, 3, 1, 3, 3, 1),
+  convolution(9, 11, 5, 3, 2, 7, 2, 2),
+  convolution(20, 21, 6, 3, 3, 70),
+  convolution(20, 7, 6, 1, 1, 40),
+  convolution(31, 60, 3, 3, 3, 9, 2),
+  convolution(9, 9, 60, 3, 3, 10),
+];
+
+function patches({ m, ow, pixelStride, rowStride, segmentOffsets, segmentLength }: PatchProblem) {
+  return { m, ow, pixelStride, rowStride, segmentOffsets, segmentLength };
+}
+
+/** With columns left over in w and y, and every second one with bias and a slope. */
+const float = (p: PatchProblem, i: number) =>
+  call('f32Gemm', p.name, (floats, output, { put }) => {
+    const { m, ow, pixelStride, rowStride, segmentOffsets, segmentLength } = patches(p);
+    const depth = segmentOffsets.length * segmentLength;
+    const [ldw, ldy] = [p.n + (i % 3), p.n + (i % 2)];
+    return [
+      ...[floats(p.size), m, ow, pixelStride, rowStride],
+      ...[segmentOffsets.length, segmentLength, put(Int32Array.from(segmentOffsets))],
+      ...[floats(depth * ldw), p.n, ldw],
+      ...(i % 2 ? [floats(p.n), floats(p.n)] : [0, 0]),
+      ...[-0.5, Infinity, output(4 * m * ldy), ldy],
+    ];
+  });
+
+const int8 = (kernel: 'qu8Gemm' | 'qu8GemmI16') => (p: PatchProblem, i: number) =>
+  call(kernel, p.name, (floats, output, { put, reserve }, kernels) => {
+    const { m, ow, pixelStride, rowStride, segmentOffsets, segmentLength } = patches(p);
+    const [segments, n, ldy] = [segmentOffsets.length, p.n, p.n + (i % 2)];
+    const i16 = kernel === 'qu8GemmI16';
+    const bytesOf = i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
+    const pack = i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
+    const packed = reserve(bytesOf(segments, segmentLength, n));
+    const [scale, sum] = [reserve(4 * n), reserve(4 * n)];
+    const w = floats(segments * segmentLength * n);
+    pack(w, segments, segmentLength, n, n, packed, scale, sum, 64);
+    return [
+      ...[put(random.bytes(p.size)), m, ow, pixelStride, rowStride],
+      ...[segments, segmentLength, put(Int32Array.from(segmentOffsets))],
+      ...[packed, n, sum, scale],
+      ...(i % 2 ? [floats(n), floats(n)] : [0, 0]),
+      ...[-Infinity, 900, output(4 * m * ldy), ldy],
+    ];
+  });
+
+const packing = (kernel: 'qs8Pack' | 'qs8PackI16') =>
+  [
+    [1, 1, 1],
+    [3, 5, 130],
+    [9, 7, 300],
+    [1, 40, 129],
+  ].map(([segments, segmentLength, n]) =>
+    call(kernel, `[${segments},${segmentLength},${n}]`, (floats, output, _, kernels) => {
+      const bytesOf =
+        kernel === 'qs8Pack' ? kernels.qs8PackedBytes : kernels.qs8PackedBytesI16;
+      return [
+        ...[floats(segments * segmentLength * (n + 1)), segments, segmentLength, n, n + 1],
+        output(bytesOf(segments, segmentLength, n)),
+        ...[output(4 * n), output(4 * n), 127],
+      ];
+    }),
+  );
+
+/** h, w, c, top, left, hp, wp. */
+const IMAGES = [
+  [1, 1, 1, 0, 0, 1, 1],
+  [1, 1, 3, 2, 1, 4, 5],
+  [5, 7, 3, 0, 0, 5, 7],
+  [5, 7, 17, 1, 1, 7, 9],
+  [9, 4, 5, 3, 0, 14, 4],
+  [2, 3, 8, 5, 2, 13, 5],
+  [0, 3, 2, 1, 1, 4, 5],
+];
+
+const nameOf = (sizes: number[]) => `[${sizes.join()}]`;
+
+export const CALLS: readonly Call[] = [
+  ...PRODUCTS.map(float),
+  ...PRODUCTS.map(int8('qu8Gemm')),
+  ...PRODUCTS.map(int8('qu8GemmI16')),
+  ...packing('qs8Pack'),
+  ...packing('qs8PackI16'),
+  ...IMAGES.map(sizes => {
+    const [h, w, c, top, left, hp, wp] = sizes;
+    return call('f32ToQu8', nameOf(sizes), (floats, output) => [
+      ...[floats(h * w * c), h, w, c, top, left, hp, wp, 100, 120, 0x80, output(hp * wp * c)],
+    ]);
+  }),
+  ...[...IMAGES, [6, 6, 2, -1, -2, 4, 5], [3, 3, 2, 6, 0, 5, 5]].map(sizes => {
+    const [h, w, c, top, left, hp, wp] = sizes;
+    return call('f32Pad', nameOf(sizes), (floats, output) => [
+      ...[floats(h * w * c), h, w, c, top, left, hp, wp, -1.5, output(4 * hp * wp * c)],
+    ]);
+  }),
+  ...[...WINDOWS, windows([6, 7, 3], [3, 3], {}, 2)].flatMap((p, i) => {
+    const { h, w, ci, kh, kw, co, strideH, strideW, dilationH, dilationW, top, left, oh, ow } = p;
+    const steps = [strideH, strideW, dilationH, dilationW, top, left, oh, ow];
+    const name = nameOf([h, w, ci, kh, kw, co, ...steps]);
+    const depthwise = call('f32Depthwise', name, (floats, output) => [
+      ...[floats(h * w * ci), h, w, ci, floats(kh * kw * co), co, kh, kw, co / ci, ...steps],
+      ...(i % 2 ? [floats(co), floats(co)] : [0, 0]),
+      ...[0, 6, output(4 * oh * ow * co)],
+    ]);
+    if (co !== ci) return [depthwise];
+    const pool = call('f32Pool', name, (floats, output) => [
+      ...[i % 2, floats(h * w * ci), h, w, ci, kh, kw, ...steps, output(4 * oh * ow * ci)],
+    ]);
+    return [depthwise, pool];
+  }),
+  ...[
+    [1, 1, 1, 1, 1, 1],
+    [1, 1000, 1, 1, 0, 0],
+    [1, 131, 0, 1, 0, 1],
+    [7, 33, 33, 1, 0, 1],
+    [3, 200, 200, 1, 1, 0],
+    [2, 65, 0, 1, 65, 1],
+    [40, 5, 5, 1, 5, 1],
+    [0, 5, 5, 1, 5, 1],
+  ].map(sizes => {
+    const [outer, inner, aOuter, aInner, bOuter, bInner] = sizes;
+    return call('f32Binary', nameOf(sizes), (floats, output) => {
+      const of = (o: number, i: number) => floats((outer - 1) * o + (inner - 1) * i + 1);
+      return [
+        ...[outer % 8, outer, inner, of(aOuter, aInner), aOuter, aInner],
+        ...[of(bOuter, bInner), bOuter, bInner, output(4 * outer * inner)],
+      ];
+    });
+  }),
+  ...[1, 3, 64, 65, 1001].flatMap(n =>
+    [1, 10, 12, 13].map(op =>
+      call('f32Unary', `${op} [${n}]`, (floats, output) => [
+        ...[op, floats(n), n, 0.1, 0.5, output(4 * n)],
+      ]),
+    ),
+  ),
+  ...[
+    [1, 1],
+    [5, 3],
+    [33, 17],
+  ].map(sizes => {
+    const [rows, c] = sizes;
+    return call('f32Affine', nameOf(sizes), (floats, output) => [
+      ...[floats(rows * c), rows, c, floats(c), floats(c), output(4 * rows * c)],
+    ]);
+  }),
+  ...[
+    [1, 1, 1],
+    [5, 7, 1],
+    [17, 9, 5],
+    [3, 1, 9],
+  ].flatMap(sizes =>
+    [0, 1, 2, 3, 4].map(op => {
+      const [outer, reduce, inner] = sizes;
+      return call('f32Reduce', `${op} ${nameOf(sizes)}`, (floats, output) => [
+        ...[op, floats(outer * reduce * inner), outer, reduce, inner, output(4 * outer * inner)],
+      ]);
+    }),
+  ),
+  ...[
+    [1, 1],
+    [7, 5],
+    [20, 33],
+  ].map(sizes => {
+    const [rows, c] = sizes;
+    return call('f32Softmax', nameOf(sizes), (floats, output) => [
+      ...[floats(rows * c), rows, c, output(4 * rows * c)],
+    ]);
+  }),
+  ...[1, 63, 200].map(n =>
+    call('fill', `[${n}]`, (_, output) => [output(4 * n), n, 0x3f800000]),
+  ),
+  ...[
+    [1, 4],
+    [9, 7],
+    [30, 36],
+  ].map(sizes => {
+    const [m, rowBytes] = sizes;
+    return call('gatherRows', nameOf(sizes), (_, output, { put }) => {
+      const indices = Int32Array.from({ length: m }, () => random.integer(0, 4));
+      return [put(random.bytes(5 * rowBytes)), put(indices), m, rowBytes, output(m * rowBytes)];
+    });
+  }),
+];

@@ -1,0 +1,115 @@
+/**
+ * src/processors/cpu/queue.ts: a caller cannot tell that a call returns before it is done. One
+ * thread; `pool_browser_test.ts` has more.
+ */
+import { Heap } from '../../../src/processors/cpu/heap.js';
+
+/** Elements that take more than one tile: f32Unary's exp costs 2 ns each. */
+const LARGE = 3 << 20;
+
+const EXP = 10;
+
+describe('queue', () => {
+  let heap: Heap;
+  let x: number;
+  let y: number;
+
+  beforeAll(async () => {
+    heap = await Heap.create(true, false);
+  });
+  beforeEach(() => {
+    x = heap.allocate(4 * LARGE);
+    y = heap.allocate(4 * LARGE);
+    heap.f32(x, LARGE).fill(0);
+  });
+  afterEach(() => {
+    heap.queue.finish();
+    heap.free(x, 4 * LARGE);
+    heap.free(y, 4 * LARGE);
+    expect(heap.bytesUsed).toBe(0);
+  });
+
+  const exp = (from: number, to: number) => {
+    heap.kernels.f32Unary(EXP, from, LARGE, 0, 0, to);
+  };
+
+  it('a small call is over when it returns', () => {
+    heap.kernels.f32Unary(EXP, x, 100, 0, 0, y);
+    expect(heap.queue.isBusy).toBeFalse();
+    expect(heap.f32(y, 100).every(v => v === 1)).toBeTrue();
+  });
+
+  it('a large one may be under way, and who looks waits for it', () => {
+    exp(x, y);
+    expect(heap.queue.isBusy).toBeTrue();
+    expect(heap.f32(y, LARGE).every(v => v === 1)).toBeTrue();
+    expect(heap.queue.isBusy).toBeFalse();
+  });
+
+  it('is worked off a little at a time', () => {
+    exp(x, y);
+    let turns = 0;
+    while (heap.queue.isBusy) {
+      heap.queue.work(0);
+      turns++;
+    }
+    expect(turns).toBeGreaterThan(0);
+    expect(heap.f32(y, LARGE).every(v => v === 1)).toBeTrue();
+  });
+
+  it('keeps the order, of small calls behind large ones too', () => {
+    exp(x, y);
+    heap.kernels.f32Unary(EXP, y, 100, 0, 0, x);
+    heap.kernels.fill(y, 50, 0);
+    expect(heap.queue.isBusy).toBeTrue();
+    expect(heap.f32(x, 100).every(v => Math.abs(v - Math.E) < 1e-6)).toBeTrue();
+    expect([...heap.f32(y, 100)]).toEqual([
+      ...new Array<number>(50).fill(0),
+      ...new Array<number>(50).fill(1),
+    ]);
+  });
+
+  it('a kernel that does not divide waits for what is under way', () => {
+    const out = heap.allocate(8);
+    exp(x, y);
+    heap.kernels.f32MinMax(y, LARGE, out);
+    expect(heap.queue.isBusy).toBeFalse();
+    expect([...heap.f32(out, 2)]).toEqual([1, 1]);
+    heap.free(out, 8);
+  });
+
+  it('a kernel that answers does so at once', () => {
+    exp(x, y);
+    // 1 * 300 has to be clamped; 1 * 10 has not.
+    expect(heap.kernels.f32ToQu8(y, 1, LARGE, 1, 0, 0, 1, LARGE, 10, 0, 0, x)).toBe(0);
+    expect(heap.u8(x, LARGE).every(v => v === 10)).toBeTrue();
+    expect(heap.kernels.f32ToQu8(y, LARGE, 1, 1, 0, 0, LARGE, 1, 300, 0, 0, x)).toBe(1);
+    expect(heap.u8(x, LARGE).every(v => v === 255)).toBeTrue();
+  });
+
+  it('blocks freed meanwhile are not given to others before it is over', () => {
+    const block = heap.allocate(4 * LARGE);
+    heap.f32(block, LARGE).fill(-Infinity);
+    exp(block, y);
+    heap.free(block, 4 * LARGE);
+    const next = heap.allocate(4 * LARGE);
+    expect(next).not.toBe(block);
+    expect(heap.f32(y, LARGE).every(v => v === 0)).toBeTrue();
+    heap.free(next, 4 * LARGE);
+  });
+
+  it('an error comes to who waits, once, and the queue goes on', () => {
+    // Beyond the end of the memory: a trap.
+    heap.kernels.f32Unary(EXP, 0xf0000000, LARGE, 0, 0, y);
+    expect(() => heap.queue.finish()).toThrowError(WebAssembly.RuntimeError);
+    exp(x, y);
+    expect(heap.f32(y, LARGE).every(v => v === 1)).toBeTrue();
+  });
+
+  it('has one thread where memory is not shared, whatever is wanted', () => {
+    heap.queue.threads = 4;
+    exp(x, y);
+    expect(heap.f32(y, LARGE).every(v => v === 1)).toBeTrue();
+    expect(heap.queue.threads).toBe(1);
+  });
+});

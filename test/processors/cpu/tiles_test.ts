@@ -1,0 +1,75 @@
+/**
+ * src/processors/cpu/tiles.ts: a call and its tiles give the same bits, write the same bytes, and
+ * need nothing that lies elsewhere.
+ */
+import type { Calls } from '../../../src/processors/cpu/board.js';
+import { KERNELS } from '../../../src/processors/cpu/board.js';
+import { divide } from '../../../src/processors/cpu/tiles.js';
+import { itOn } from '../../wasm/instantiate';
+import { CALLS } from './calls.js';
+
+const COUNTS = [1, 2, 3, 5, 16, 400];
+
+describe('tiles', () => {
+  for (const build of ['baseline', 'relaxed'] as const) {
+    for (const { kernel, name, lay } of CALLS) {
+      itOn(build, `${name} in tiles is the same as whole`, (kernels, arena) => {
+        const space = {
+          put: (values: Float32Array) => arena.put(values),
+          reserve: (bytes: number) => arena.reserve(bytes),
+        };
+        const { args, outputs } = lay(space, kernels);
+        const call = (kernels as unknown as Calls)[kernel];
+        const bytes = () => outputs.map(({ at, bytes: length }) => arena.u8(at, length));
+        const clear = () => outputs.forEach(output => arena.clear(output.at, output.bytes));
+        const wholeResult = (call(...args) as number | undefined) ?? 0;
+        const whole = bytes();
+        const division = divide(kernel, args, build === 'relaxed')!;
+        expect(division.ns).toBeGreaterThanOrEqual(0);
+        for (const count of COUNTS) {
+          clear();
+          const parts = division.parts(count);
+          expect(parts.length).withContext(`${count} wanted`).toBeLessThanOrEqual(count);
+          // The last first: none may lean on another.
+          let result = 0;
+          for (const part of parts.reverse()) {
+            result |= (call(...part) as number | undefined) ?? 0;
+          }
+          expect(result).withContext(`result of ${count}`).toBe(wholeResult);
+          expect(bytes())
+            .withContext(`${parts.length} tiles`)
+            .toEqual(whole);
+        }
+      });
+    }
+  }
+
+  it('every kernel of the board has calls here', () => {
+    expect(new Set(CALLS.map(({ kernel }) => kernel))).toEqual(new Set(KERNELS));
+  });
+
+  it('every kernel is really divided', () => {
+    for (const wanted of KERNELS) {
+      const space = { put: () => 64, reserve: () => 64 };
+      const sizes = { qs8PackedBytes: () => 0, qs8PackedBytesI16: () => 0 };
+      const kernels = { ...sizes, qs8Pack: () => 0, qs8PackI16: () => 0 };
+      const parts = CALLS.filter(({ kernel }) => kernel === wanted).map(({ kernel, lay }) => {
+        const { args } = lay(space, kernels as never);
+        // Pointers are all alike here, which would be taken for a call in place.
+        const spread = args.map((arg, i) => (arg === 64 ? 64 + i : arg));
+        return divide(kernel, spread, true)!.parts(3).length;
+      });
+      expect(Math.max(...parts))
+        .withContext(wanted)
+        .toBe(3);
+    }
+  });
+
+  it('calls in place are not divided: a tile may be done twice', () => {
+    expect(divide('f32Unary', [0, 64, 1000, 0, 0, 64], true)).toBeUndefined();
+    expect(divide('f32Binary', [0, 1, 9, 64, 0, 1, 128, 0, 1, 64], true)).toBeUndefined();
+    expect(divide('f32Binary', [0, 1, 9, 64, 0, 1, 128, 0, 1, 128], true)).toBeUndefined();
+    expect(divide('f32Softmax', [64, 5, 5, 64], true)).toBeUndefined();
+    expect(divide('f32Affine', [64, 5, 5, 1, 1, 64], true)).toBeUndefined();
+  });
+});
