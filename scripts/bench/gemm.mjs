@@ -1,6 +1,6 @@
 /**
  * Our products of patches on the convolutions of VGG-16: share of what register-only loops reach,
- * and tfjs-wasm's conv2d, in one process. One thread.
+ * and tfjs-wasm's conv2d, in one process. One thread, unless more are asked for.
  *
  *     npm run bench -- gemm
  *     npm run bench -- gemm --node                    in this Node, without tfjs-wasm
@@ -9,6 +9,7 @@
  *     --shapes     ROWSxCOLUMNSxCIxKERNELxCO, stride 1, padding 'same'
  *     --only       columns: `dot relaxed`, `i16 relaxed`, `i16 baseline`, `f32 relaxed`,
  *                  `f32 baseline`, `tfjs-wasm`
+ *     --threads    such as 1,2: columns of ours with so many, and what they gain over one
  *     --rounds     of which a figure is the median
  *
  * Medians over rounds in which all take their turn, the limits too: on a busy machine compare the
@@ -31,6 +32,7 @@ export async function main(args) {
     options: {
       shapes: { type: 'string', default: VGG },
       only: { type: 'string', default: '' },
+      threads: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '7' },
       sample: { type: 'string', default: '50' },
       node: { type: 'boolean', default: false },
@@ -45,6 +47,7 @@ export async function main(args) {
   const plan = {
     shapes,
     only: values.only ? values.only.split(',') : [],
+    threads: values.threads.split(',').map(Number),
     rounds: Number(values.rounds),
     sample: Number(values.sample),
   };
@@ -122,6 +125,10 @@ function print({ relaxedDotKind, rows }) {
   for (const { shape, gmacs, limits } of rows) {
     const [h, w, ci, k, co] = shape;
     const cells = names.map(name => {
+      const one = gmacs[name.replace(/ x\d+$/, '')];
+      if (one !== gmacs[name]) {
+        return `${gmacs[name].toFixed(1)}${one ? ` (${(gmacs[name] / one).toFixed(2)}x)` : ''}`;
+      }
       const limit = limits[name.split(' ')[0]];
       const share = limit ? ` (${((100 * gmacs[name]) / limit).toFixed(0)} %)` : '';
       return gmacs[name].toFixed(1) + share;

@@ -11,6 +11,9 @@ import benchBytes from '../../build/bench.wasm';
 import relaxedBytes from '../../build/relaxed.wasm';
 import '../../test/models/tfjs_wasm.js';
 import { Random } from '../../test/wasm/random.js';
+import { withSharedMemory } from '../../src/processors/cpu/heap.js';
+import { canShareMemory, Pool } from '../../src/processors/cpu/pool.js';
+import { Queue } from '../../src/processors/cpu/queue.js';
 
 /** A convolution of one image, stride 1, 'same', as [rows, columns, ci, kernel, co]. */
 export type Shape = [h: number, w: number, ci: number, k: number, co: number];
@@ -20,8 +23,10 @@ export interface Plan {
   rounds: number;
   /** Milliseconds that one sample should take at least. */
   sample: number;
-  /** Names of the columns wanted; empty for all. */
+  /** Names of the columns wanted, without the threads; empty for all. */
   only: string[];
+  /** Numbers of threads of ours. */
+  threads: number[];
 }
 
 export interface Result {
@@ -54,6 +59,44 @@ async function instantiate<Exports>(bytes: Uint8Array): Promise<[Exports, WebAss
   return [instance.exports as Exports, memory];
 }
 
+/** One build for several threads; its functions return when all have done. */
+async function instantiateThreaded(
+  bytes: Uint8Array,
+  relaxed: boolean,
+  threads: number,
+): Promise<[WasmKernels, WebAssembly.Memory]> {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const abort = () => {
+    throw new Error('wasm: abort');
+  };
+  const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
+  const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
+  const kernels = instance.exports as unknown as WasmKernels;
+  const queue = new Queue(kernels, relaxed, helpers => {
+    const scratches = Array.from({ length: helpers }, () => kernels.alloc(16384));
+    return new Pool({ module, memory }, scratches);
+  });
+  queue.threads = threads;
+  // Work enough for the workers to start.
+  const n = 1 << 20;
+  const y = kernels.alloc(4 * n);
+  while (queue.threads < threads) {
+    queue.kernels.fill(y, n, 0);
+    queue.finish();
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  kernels.free(y);
+  const finishing = Object.entries(queue.kernels).map(([name, kernel]) => [
+    name,
+    (...args: number[]) => {
+      const result = (kernel as (...all: number[]) => unknown)(...args);
+      queue.finish();
+      return result;
+    },
+  ]);
+  return [Object.fromEntries(finishing) as WasmKernels, memory];
+}
+
 /** One thing to measure: runs once, synchronously. */
 interface Contestant {
   name: string;
@@ -67,6 +110,7 @@ const macsOf = ([h, w, ci, k, co]: Shape) => h * w * ci * k * k * co;
 /** Our kernels of one build on one shape. */
 function ours(
   build: string,
+  threads: number,
   kernels: WasmKernels,
   memory: WebAssembly.Memory,
   [h, w, ci, k, co]: Shape,
@@ -114,7 +158,8 @@ function ours(
     const close = () => {
       if (--open === 0) blocks.forEach(kernels.free);
     };
-    return { name: `${name} ${build}`, macs, run, close };
+    const suffix = threads > 1 ? ` x${threads}` : '';
+    return { name: `${name} ${build}${suffix}`, macs, run, close };
   };
   const all = [
     contestant('f32', () =>
@@ -144,11 +189,21 @@ function theirs([h, w, ci, k, co]: Shape): Contestant {
 }
 
 export async function run(plan: Plan): Promise<Result> {
-  const builds: [string, WasmKernels, WebAssembly.Memory][] = [];
-  builds.push(['baseline', ...(await instantiate<WasmKernels>(baselineBytes))]);
+  const builds: [string, number, WasmKernels, WebAssembly.Memory][] = [];
+  const add = async (name: string, bytes: Uint8Array) => {
+    for (const threads of plan.threads) {
+      if (threads === 1) {
+        builds.push([name, threads, ...(await instantiate<WasmKernels>(bytes))]);
+      } else if (canShareMemory()) {
+        const relaxed = name === 'relaxed';
+        builds.push([name, threads, ...(await instantiateThreaded(bytes, relaxed, threads))]);
+      }
+    }
+  };
+  await add('baseline', baselineBytes);
   const limits: Contestant[] = [];
   if (WebAssembly.validate(relaxedBytes as Uint8Array<ArrayBuffer>)) {
-    builds.push(['relaxed', ...(await instantiate<WasmKernels>(relaxedBytes))]);
+    await add('relaxed', relaxedBytes);
     const [loops] = await instantiate<Limits>(benchBytes);
     for (const [name, loop, macs] of LIMITS) {
       const iterations = 1e6;
@@ -163,12 +218,12 @@ export async function run(plan: Plan): Promise<Result> {
   if (page) await tf.setBackend('wasm');
   const rows: Result['rows'] = [];
   for (const shape of plan.shapes) {
-    const contestants = builds.flatMap(([name, kernels, memory]) =>
-      ours(name, kernels, memory, shape),
+    const contestants = builds.flatMap(([name, threads, kernels, memory]) =>
+      ours(name, threads, kernels, memory, shape),
     );
     if (page) contestants.push(theirs(shape));
     const wanted = contestants.filter(
-      ({ name }) => plan.only.length === 0 || plan.only.includes(name),
+      ({ name }) => plan.only.length === 0 || plan.only.includes(name.replace(/ x\d+$/, '')),
     );
     const speeds = measure([...limits, ...wanted], plan.rounds, plan.sample);
     contestants.forEach(({ close }) => close());
@@ -178,7 +233,7 @@ export async function run(plan: Plan): Promise<Result> {
     await new Promise(resolve => setTimeout(resolve));
   }
   const relaxed = builds.find(([name]) => name === 'relaxed');
-  return { relaxedDotKind: relaxed ? relaxed[1].relaxedDotKind() : null, rows };
+  return { relaxedDotKind: relaxed ? relaxed[2].relaxedDotKind() : null, rows };
 }
 
 /** GMAC/s of each: of the median over rounds, in which all take their turn. */

@@ -5,6 +5,7 @@
  *     npm run bench -- models --nets=esrgan --settings=wasm,cpu/int8 --rounds=7 --layers
  *
  *     --settings   wasm, webgl, or SPLIT/PRECISION for mulayer
+ *     --threads    such as 1,2: mulayer's settings with so many, and what they gain over the first
  *     --size       rows and columns for nets that take any
  *     --layers     milliseconds by kernel of mulayer's last inference
  */
@@ -24,6 +25,7 @@ export async function main(args) {
     options: {
       nets: { type: 'string', default: 'esrgan,centernet,faceres,inception,nanodet' },
       settings: { type: 'string', default: 'wasm,cpu/float32,cpu/int8,cpu/auto' },
+      threads: { type: 'string', default: '1' },
       size: { type: 'string', default: '128' },
       rounds: { type: 'string', default: '5' },
       layers: { type: 'boolean', default: false },
@@ -31,7 +33,13 @@ export async function main(args) {
   });
   const plan = {
     nets: values.nets.split(','),
-    settings: values.settings.split(','),
+    settings: values.settings
+      .split(',')
+      .flatMap(setting =>
+        setting.includes('/')
+          ? values.threads.split(',').map(threads => `${setting}/${threads}`)
+          : [setting],
+      ),
     size: Number(values.size),
     rounds: Number(values.rounds),
     models: '/models',
@@ -80,13 +88,16 @@ export async function buildPage(out = OUT) {
 function print(net, rows) {
   const wasm = rows.find(({ setting }) => setting === 'wasm');
   console.log(
-    `\n${net}                 first   median   against wasm   int8 layers   read-backs   MB read`,
+    `\n${net}                 first   median   against wasm   threads' gain   int8 layers   read-backs   MB read`,
   );
   for (const row of rows) {
+    const [split, precision] = row.setting.split('/');
+    const first = rows.find(({ setting }) => setting.startsWith(`${split}/${precision}/`));
+    const gain = first && first !== row ? (first.median / row.median).toFixed(2) : '';
     const ratio = wasm ? (wasm.median / row.median).toFixed(2) : '';
     console.log(
       `  ${row.setting.padEnd(16)} ${row.first.toFixed(0).padStart(7)} ${row.median.toFixed(1).padStart(8)}` +
-        ` ${ratio.padStart(14)} ${`${row.int8Layers}/${row.nodes}`.padStart(13)}` +
+        ` ${ratio.padStart(14)} ${gain.padStart(15)} ${`${row.int8Layers}/${row.nodes}`.padStart(13)}` +
         ` ${String(row.readbacks).padStart(12)} ${row.megabytesRead.toFixed(1).padStart(9)}`,
     );
     if (row.layers) printLayers(row.layers);

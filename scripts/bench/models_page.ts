@@ -18,7 +18,7 @@ export interface Plan {
   nets: NetName[];
   /** Rows and columns of the input, where the net takes any. */
   size: number;
-  /** `wasm`, `webgl`, or `SPLIT/PRECISION` for mulayer, such as `cpu/auto` or `0.5/int8`. */
+  /** `wasm`, `webgl`, or `SPLIT/PRECISION/THREADS` for mulayer, such as `cpu/auto/1`. */
   settings: string[];
   rounds: number;
   /** Where `.models/` is served. */
@@ -59,6 +59,7 @@ async function run(plan: Plan, report: (row: Row) => void): Promise<Row[]> {
         for (let i = 0; i < runs; i++) {
           const ms = await inference(net, name, plan.size);
           if (i > 0 || round === 0) times_.push(ms);
+          if (i === 0 && backend === 'mulayer') await workersStarted();
         }
         if (backend === 'mulayer') last.set(setting, explain());
       }
@@ -90,7 +91,7 @@ async function run(plan: Plan, report: (row: Row) => void): Promise<Row[]> {
   return rows;
 }
 
-// One thread on either side: mulayer has one, and tfjs-wasm is to be compared with that.
+// tfjs-wasm has one thread, and is to be compared with mulayer's one.
 tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
 
 async function use(setting: string): Promise<string> {
@@ -98,11 +99,20 @@ async function use(setting: string): Promise<string> {
     await tf.setBackend(setting);
     return setting;
   }
-  const [split, precision] = setting.split('/') as [string, string];
+  const [split, precision, threads] = setting.split('/') as [string, string, string?];
   await tf.setBackend('mulayer');
   tf.env().set('MULAYER_SPLIT', Number.isNaN(Number(split)) ? split : Number(split));
   tf.env().set('MULAYER_PRECISION', precision);
+  tf.env().set('MULAYER_THREADS', Number(threads ?? 1));
   return 'mulayer';
+}
+
+/** The first inference with another number of threads starts them; no more than a second, though. */
+async function workersStarted(): Promise<void> {
+  const threads = () => (tf.memory() as unknown as { mulayerThreads: number }).mulayerThreads;
+  for (let i = 0; i < 50 && threads() < tf.env().getNumber('MULAYER_THREADS'); i++) {
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
 }
 
 async function inference(net: LoadedNet, name: NetName, size: number): Promise<number> {

@@ -35,7 +35,7 @@ export type DotKind = 'usdot' | 'sdot' | 'usdot7' | 'i16';
 const SCRATCH_BYTES = 16384;
 
 /** How a module imports its memory: its name, kind 2, a maximum (1); shared: 3. */
-const MEMORY_IMPORT = [...'\x03env\x06memory\x02'].map(character => character.charCodeAt(0));
+const MEMORY_IMPORT = Array.from('\x03env\x06memory\x02', character => character.charCodeAt(0));
 const HAS_MAXIMUM = 1;
 const HAS_MAXIMUM_AND_IS_SHARED = 3;
 

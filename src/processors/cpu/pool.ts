@@ -80,7 +80,9 @@ export class Pool {
 
   /** Ends all workers for good, and says why. */
   fail(reason: string | undefined): void {
-    console.warn(`mulayer: one thread from now on, a worker failed: ${reason ?? 'no reason given'}`);
+    console.warn(
+      `mulayer: one thread from now on, a worker failed: ${reason ?? 'no reason given'}`,
+    );
     this.dispose();
   }
 

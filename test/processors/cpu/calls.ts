@@ -122,8 +122,7 @@ const packing = (kernel: 'qs8Pack' | 'qs8PackI16') =>
     [1, 40, 129],
   ].map(([segments, segmentLength, n]) =>
     call(kernel, `[${segments},${segmentLength},${n}]`, (floats, output, _, kernels) => {
-      const bytesOf =
-        kernel === 'qs8Pack' ? kernels.qs8PackedBytes : kernels.qs8PackedBytesI16;
+      const bytesOf = kernel === 'qs8Pack' ? kernels.qs8PackedBytes : kernels.qs8PackedBytesI16;
       return [
         ...[floats(segments * segmentLength * (n + 1)), segments, segmentLength, n, n + 1],
         output(bytesOf(segments, segmentLength, n)),
@@ -237,9 +236,7 @@ export const CALLS: readonly Call[] = [
       ...[floats(rows * c), rows, c, output(4 * rows * c)],
     ]);
   }),
-  ...[1, 63, 200].map(n =>
-    call('fill', `[${n}]`, (_, output) => [output(4 * n), n, 0x3f800000]),
-  ),
+  ...[1, 63, 200].map(n => call('fill', `[${n}]`, (_, output) => [output(4 * n), n, 0x3f800000])),
   ...[
     [1, 4],
     [9, 7],

@@ -36,9 +36,7 @@ describe('tiles', () => {
             result |= (call(...part) as number | undefined) ?? 0;
           }
           expect(result).withContext(`result of ${count}`).toBe(wholeResult);
-          expect(bytes())
-            .withContext(`${parts.length} tiles`)
-            .toEqual(whole);
+          expect(bytes()).withContext(`${parts.length} tiles`).toEqual(whole);
         }
       });
     }
