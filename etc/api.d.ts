@@ -70,6 +70,19 @@ export declare class UnsupportedError extends MulayerError {
 	name: string;
 }
 /**
+ * Where the worker's script is fetched from, instead of from a blob: for pages whose
+ * Content-Security-Policy has no `worker-src blob:`. The script is `dist/worker.js` of this package
+ * and must come from the page's own origin. Holds for workers that start afterwards.
+ *
+ * @param url undefined goes back to the script inside the package.
+ * @example
+ * ```ts
+ * setWorkerUrl('/static/mulayer-worker.js');
+ * await tf.setBackend('mulayer');
+ * ```
+ */
+export declare function setWorkerUrl(url: string | undefined): void;
+/**
  * Tells where each layer of the last graph ran, in which share and precision, how long it took (in
  * milliseconds) and what was moved for it (in bytes).
  *

@@ -19,7 +19,7 @@ export interface Settings {
   precision: Precision;
   /** Largest relative RMS error that int8 may give a layer under precision `auto`. */
   budget: number;
-  /** CPU threads wanted; 0 means the backend's own choice. */
+  /** CPU threads wanted, the calling one among them; 0 means the backend's own choice. */
   threads: number;
 }
 
@@ -53,7 +53,7 @@ const FLAGS: Record<string, Flag> = {
   },
   /** Which integer product the CPU uses; what the machine lacks falls back to `i16`. For tests. */
   MULAYER_DOT: { initial: 'auto', ...oneOf('auto', 'usdot', 'sdot', 'usdot7', 'i16') },
-  /** CPU threads; 0 lets the backend choose. */
+  /** CPU threads, the calling one among them; 0 lets the backend choose. */
   MULAYER_THREADS: {
     initial: 0,
     wanted: 'a whole number from 0 to 64',

@@ -14,7 +14,7 @@ let workerUrl: string | undefined;
 /**
  * Where the worker's script is fetched from, instead of from a blob: for pages whose
  * Content-Security-Policy has no `worker-src blob:`. The script is `dist/worker.js` of this package
- * and must come from the page's own origin. Holds for backends made afterwards.
+ * and must come from the page's own origin. Holds for workers that start afterwards.
  *
  * @param url undefined goes back to the script inside the package.
  * @example

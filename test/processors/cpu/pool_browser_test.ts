@@ -302,7 +302,7 @@ describe('MULAYER_THREADS', () => {
     const tensor = (...shape: number[]) =>
       tf.tensor(random.floats(tf.util.sizeFromShape(shape)), shape);
     const [w1, w2, w3] = [tensor(3, 3, 16, 40), tensor(3, 3, 40, 1), tensor(40, 300)];
-    const results = [];
+    const results: number[] = [];
     for (let run = 0; run < 3; run++) {
       const y = tf.tidy(() => {
         const x = tensor(1, 45, 47, 16) as tf.Tensor4D;
@@ -311,7 +311,7 @@ describe('MULAYER_THREADS', () => {
         const sum = tf.maxPool(tf.add<tf.Tensor4D>(first, second), 3, 2, 'same');
         return tf.softmax(tf.matMul(tf.reshape(sum, [-1, 40]), w3));
       });
-      results.push(...(read === 'data' ? await y.data() : y.dataSync()));
+      for (const v of read === 'data' ? await y.data() : y.dataSync()) results.push(v);
       y.dispose();
     }
     tf.dispose([w1, w2, w3]);
