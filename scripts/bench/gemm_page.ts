@@ -72,7 +72,7 @@ async function instantiateThreaded(
   const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
   const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
   const kernels = instance.exports as unknown as WasmKernels;
-  const queue = new Queue(kernels, relaxed, helpers => {
+  const queue = new Queue(kernels, memory, relaxed, helpers => {
     const scratches = Array.from({ length: helpers }, () => kernels.alloc(16384));
     return new Pool({ module, memory }, scratches);
   });

@@ -103,14 +103,10 @@ export class Executor {
     this.ms = performance.now() - start;
   }
 
-  /** Waits for the last kernel of a step, which may be under way when its lowering returns. */
-  private *finishStep(node: Node): Generator<Pause, void> {
+  /** Waits for the last kernel of a call, which may be under way when its lowering returns. */
+  private *cpuDone(): Generator<Pause, void> {
     while (this.cpu.isBusy) yield 'cpu';
-    try {
-      this.cpu.finish();
-    } catch (error) {
-      for (const value of node.outputs) value.error = error as Error;
-    }
+    this.cpu.finish();
   }
 
   /** The numbers of a computed value; blocks. */
@@ -182,14 +178,14 @@ export class Executor {
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
-  private step(
+  private *step(
     node: Node,
     placement: Placement,
     layer: Layer,
     settings: Settings,
     observing: boolean,
     group: readonly Layer[] | undefined,
-  ): LayerReport {
+  ): Generator<Pause, LayerReport> {
     const { transfers } = this;
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
     const start = performance.now();
@@ -208,6 +204,7 @@ export class Executor {
         layer.refused = true;
         taken = { where: 'cpu' };
         this.compute(node, taken, int8);
+        yield* this.cpuDone();
       }
     } catch (error) {
       for (const value of node.outputs) value.error = error as Error;
@@ -270,21 +267,24 @@ export class Executor {
    * An int8 layer whose result shall be bytes. Their range was learned from earlier runs; a result
    * that leaves it, or is much smaller, is computed again, in the range it has itself.
    */
-  private computeBytes(node: Node, layer: Layer, group: readonly Layer[]): void {
+  private *computeBytes(node: Node, layer: Layer, group: readonly Layer[]): Generator<Pause, void> {
     const kernel = this.kernelOf(node);
     const [output] = node.outputs;
     const call = this.cpuCall(node, undefined, true);
     const run = (range?: Range) => {
       const [buffer] = this.cpu.run(kernel, range ? { ...call, range } : call);
       output.cpu = buffer;
-      return buffer.quantised?.spread;
+      return buffer;
     };
     if (!layer.range) {
       run();
+      yield* this.cpuDone();
       this.learnRange(node, layer);
       return;
     }
-    const spread = run(union(group.flatMap(({ range }) => (range ? [range] : []))));
+    const { quantised } = run(union(group.flatMap(({ range }) => (range ? [range] : []))));
+    yield* this.cpuDone();
+    const spread = quantised?.spread;
     const better = spread && betterRange(layer.range, spread);
     if (!better) return;
     output.cpu!.free();

@@ -41,7 +41,7 @@ export function depthwise(cpu: CpuProcessor, d: Depthwise): CpuBuffer {
   const target = packed && bytesOf(cpu, d.range, activation, inChannels);
   if (target) {
     return cpu.fillBytes(d.spec, target, y => {
-      y.spread = withSpread(cpu, spread => {
+      withSpread(cpu, y, spread => {
         int8Depthwise(cpu, d, input, packed, y.pointer, { ...target, spread });
       });
     });

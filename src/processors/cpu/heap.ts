@@ -41,6 +41,7 @@ const HAS_MAXIMUM_AND_IS_SHARED = 3;
 
 export class Heap {
   private constructor(
+    private readonly raw: WasmKernels,
     readonly queue: Queue,
     private readonly memory: WebAssembly.Memory,
     /** The integer product of this machine, found by a probe. */
@@ -82,8 +83,8 @@ export class Heap {
       while (scratches.length < helpers) scratches.push(kernels.alloc(SCRATCH_BYTES));
       return new Pool({ module, memory }, scratches.slice(0, helpers));
     };
-    const queue = new Queue(kernels, relaxed, shared && openPool);
-    return new Heap(queue, memory, kinds[kernels.relaxedDotKind()], relaxed);
+    const queue = new Queue(kernels, memory, relaxed, shared && openPool);
+    return new Heap(kernels, queue, memory, kinds[kernels.relaxedDotKind()], relaxed);
   }
 
   /** The kernels. Large calls may be under way for a while after they return. */
@@ -117,7 +118,7 @@ export class Heap {
   }
 
   free(pointer: number, bytes: number): void {
-    this.queue.free(pointer);
+    this.queue.afterwards(() => this.raw.free(pointer));
     this.bytesUsed -= bytes;
   }
 

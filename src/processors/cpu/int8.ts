@@ -196,16 +196,16 @@ export function bytesOf(
   return isFinite ? quantisationOf(range) : undefined;
 }
 
-/** Lends room for [min x4 | max x4], and gives the smallest and the largest. */
-export function withSpread(cpu: CpuProcessor, use: (pointer: number) => void): Range {
-  return cpu.withScratch(32, pointer => {
+/** Lends room for [min x4 | max x4], and notes the smallest and the largest when all is done. */
+export function withSpread(cpu: CpuProcessor, y: Quantised, use: (pointer: number) => void): void {
+  cpu.withScratch(32, pointer => {
     cpu.heap.f32(pointer, 4).fill(Infinity);
     cpu.heap.f32(pointer + 16, 4).fill(-Infinity);
     use(pointer);
-    return [
-      Math.min(...cpu.heap.f32(pointer, 4)),
-      Math.max(...cpu.heap.f32(pointer + 16, 4)),
-    ] as const;
+    cpu.heap.queue.afterwards(() => {
+      const [low, high] = [cpu.heap.f32(pointer, 4), cpu.heap.f32(pointer + 16, 4)];
+      y.spread = [Math.min(...low), Math.max(...high)];
+    });
   });
 }
 

@@ -43,7 +43,7 @@ export function product(cpu: CpuProcessor, p: Product): CpuBuffer {
   const target = packed && bytesOf(cpu, p.range, p.activation, n);
   if (target) {
     return cpu.fillBytes(spec, target, y => {
-      y.spread = withSpread(cpu, spread => {
+      withSpread(cpu, y, spread => {
         int8Product(cpu, p, input, packed, y.pointer, { ...target, spread });
       });
     });

@@ -1,7 +1,7 @@
 /**
  * The kernels as their callers see them: the same functions, whose large calls are divided into
  * tiles and done by several threads. A call may return before it is done. Whoever looks at the heap
- * waits for it (`Heap.f32` and its like do), and blocks freed meanwhile stay until it is over, so
+ * waits for it (`Heap.f32` and its like do), and blocks freed meanwhile stay until it is over (`afterwards`), so
  * that a caller sees no difference. What it is good for: the last call of a layer, the large one as
  * a rule, is still under way when the lowering returns, and the run can let the page live until it
  * is done:
@@ -27,6 +27,7 @@ const AT_ONCE: readonly (keyof WasmKernels)[] = [
   'setTileRows',
   'qs8PackedBytes',
   'qs8PackedBytesI16',
+  'qs8PackedBytesTaps',
 ];
 
 /** Kernels whose result the caller wants at once. */
@@ -50,28 +51,37 @@ const PATIENCE_MS = 5000;
 interface Job {
   kernel: TiledKernel;
   tiles: number[][];
+  /** Where the range of all tiles' results is noted, if it is. */
+  spread?: number;
 }
+
+/** Bytes of a spread: f32 [min x4 | max x4]. */
+const SPREAD_BYTES = 32;
 
 export class Queue {
   /** What callers call. */
   readonly kernels: WasmKernels;
   private readonly jobs: Job[] = [];
-  /** Blocks given back while jobs were under way. */
-  private readonly freed: number[] = [];
+  /** What waits for the jobs: blocks to free, notes to take. */
+  private readonly waiting: (() => void)[] = [];
   private readonly ownBoard = new Board(new ArrayBuffer(Board.BYTES));
   /** The board with the first job on it; undefined when that has not been posted. */
   private board: Board | undefined;
   private waitingFrom: number | undefined;
   private error: unknown;
   private wanted = 1;
+  /** A block for the spreads of a job's tiles, kept once it is there. */
+  private spreads = 0;
   private pool: Pool | undefined;
 
   /**
    * @param raw the module's exports
+   * @param memory what they work on
    * @param openPool starts workers; absent where memory cannot be shared.
    */
   constructor(
     private readonly raw: WasmKernels,
+    private readonly memory: WebAssembly.Memory,
     private readonly relaxed: boolean,
     private readonly openPool: ((helpers: number) => Pool) | undefined,
   ) {
@@ -99,10 +109,10 @@ export class Queue {
     return this.jobs.length > 0;
   }
 
-  /** Gives a block back when nothing that is under way can use it any more. */
-  free(pointer: number): void {
-    if (this.isBusy) this.freed.push(pointer);
-    else this.raw.free(pointer);
+  /** Does this when what is under way is over; now, if nothing is. */
+  afterwards(todo: () => void): void {
+    if (this.isBusy) this.waiting.push(todo);
+    else todo();
   }
 
   /** Helps until all is done, or until the clock says `until`; what goes wrong is kept for `finish`. */
@@ -115,10 +125,11 @@ export class Queue {
       } catch (error) {
         this.error ??= error;
       }
+      this.foldSpreads(this.jobs[0]);
       this.board = undefined;
       this.jobs.shift();
     }
-    for (const pointer of this.freed.splice(0)) this.raw.free(pointer);
+    for (const todo of this.waiting.splice(0)) todo();
   }
 
   /**
@@ -158,9 +169,9 @@ export class Queue {
   private call(kernel: TiledKernel, args: number[]): unknown {
     const answers = ANSWERS.includes(kernel);
     if (answers) this.finish();
-    const tiles = this.tilesOf(kernel, args);
-    if (tiles.length === 1 && !this.isBusy) return this.calls[kernel](...args);
-    this.jobs.push({ kernel, tiles });
+    const job = this.jobOf(kernel, args);
+    if (job.tiles.length === 1 && !this.isBusy) return this.calls[kernel](...args);
+    this.jobs.push(job);
     if (this.jobs.length === 1) this.board = this.post(this.jobs[0]);
     if (!answers) return undefined;
     const { board } = this;
@@ -168,10 +179,11 @@ export class Queue {
     return board!.result;
   }
 
-  private tilesOf(kernel: TiledKernel, args: number[]): number[][] {
+  private jobOf(kernel: TiledKernel, args: number[]): Job {
+    const whole = { kernel, tiles: [args] };
     const division = divide(kernel, args, this.relaxed);
-    if (!division) return [args];
-    const { ns } = division;
+    if (!division) return whole;
+    const { ns, spread } = division;
     let count = Math.ceil(ns / LARGEST_TILE_NS);
     if (this.wanted > 1 && ns >= WORTH_NS) {
       this.pool ??= this.openPool!(this.wanted - 1);
@@ -179,11 +191,35 @@ export class Queue {
       const most = threads > 1 ? threads * TILES_PER_THREAD : 1;
       count = Math.max(count, Math.min(most, Math.floor(ns / SMALLEST_TILE_NS)));
     }
-    return count <= 1 ? [args] : division.parts(Math.min(count, MAX_TILES));
+    if (count <= 1) return whole;
+    const tiles = division.parts(Math.min(count, MAX_TILES));
+    if (spread === undefined || !args[spread] || tiles.length === 1) return { kernel, tiles };
+    this.spreads ||= this.raw.alloc(SPREAD_BYTES * MAX_TILES);
+    tiles.forEach((tile, i) => (tile[spread] = this.spreads + SPREAD_BYTES * i));
+    return { kernel, tiles, spread: args[spread] };
   }
 
-  private post({ kernel, tiles }: Job): Board {
+  /** A result's range is noted by each tile for itself, since two must not write to one place. */
+  private clearSpreads({ tiles, spread }: Job): void {
+    if (spread === undefined) return;
+    const all = new Float32Array(this.memory.buffer, this.spreads, 8 * tiles.length);
+    for (let i = 0; i < all.length; i++) all[i] = i % 8 < 4 ? Infinity : -Infinity;
+  }
+
+  private foldSpreads({ tiles, spread }: Job): void {
+    if (spread === undefined) return;
+    const all = new Float32Array(this.memory.buffer, this.spreads, 8 * tiles.length);
+    const whole = new Float32Array(this.memory.buffer, spread, 8);
+    all.forEach((v, i) => {
+      const lane = i % 8;
+      if (lane < 4 ? v < whole[lane] : v > whole[lane]) whole[lane] = v;
+    });
+  }
+
+  private post(job: Job): Board {
     const { pool } = this;
+    const { kernel, tiles } = job;
+    this.clearSpreads(job);
     const board = pool && pool.helpers > 0 && tiles.length > 1 ? pool.board : this.ownBoard;
     board.post(kernel, tiles);
     return board;

@@ -21,6 +21,8 @@ import type { TiledKernel } from './board.js';
 export interface Division {
   /** What the whole call takes on one thread; nanoseconds. */
   ns: number;
+  /** Index of a pointer to the range of the result, which tiles must not share; 0 where absent. */
+  spread?: number;
   /** Arguments of at most `count` calls that together do the same; not always that many. */
   parts(count: number): number[][];
 }
@@ -30,7 +32,8 @@ const F32_MAC = 0.05;
 const DOT_MAC = 0.025;
 const I16_MAC = 0.03;
 const DEPTHWISE_MAC = 0.12;
-/** For an element that is loaded and stored, and one that takes a polynomial besides. */
+/** For a byte that is moved, an element that is loaded and stored, and one that takes a polynomial besides. */
+const BYTE = 0.1;
 const ELEMENT = 0.4;
 const POLYNOMIAL = 2;
 /** For a weight that is quantised, in two passes. */
@@ -63,6 +66,8 @@ interface Operands {
   vectors: number[];
   /** Index of y; ldy is after it. */
   y: number;
+  /** Index of `spread`; where that is given, y is bytes. */
+  spread?: number;
 }
 
 const RULES: Record<
@@ -84,18 +89,60 @@ const RULES: Record<
   qs8PackI16: args => packing(args, false),
 
   f32ToQu8(args) {
-    const [x, h, w, c, top, left, hp, wp, inverseScale, zero, xor, y] = args;
+    const [, , w, c, , left, hp, wp, inverseScale, zero, xor, y] = args;
     return {
       ns: hp * wp * c * ELEMENT,
       parts: count =>
         ranges(hp, 1, count).map(([from, to]) => {
-          const first = clamp(from - top, 0, h);
-          const rows = clamp(to - top, 0, h) - first;
-          const source = x + 4 * first * w * c;
-          const above = rows > 0 ? first + top - from : 0;
+          const { source, rows, above } = padded(args, 4, from, to);
           const target = y + from * wp * c;
           return [source, rows, w, c, above, left, to - from, wp, inverseScale, zero, xor, target];
         }),
+    };
+  },
+
+  qu8ToF32: ([x, n, scale, zero, y]) => ({
+    ns: n * ELEMENT,
+    parts: count =>
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [
+        x + from,
+        to - from,
+        scale,
+        zero,
+        y + 4 * from,
+      ]),
+  }),
+
+  qu8Requantise([x, rows, width, factor, xZero, yZero, y, yPitch]) {
+    return {
+      ns: rows * width * ELEMENT,
+      parts: count =>
+        ranges(rows, 1, count).map(([from, to]) => [
+          ...[x + from * width, to - from, width, factor, xZero, yZero, y + from * yPitch, yPitch],
+        ]),
+    };
+  },
+
+  x8Pad(args) {
+    const [, , w, c, , left, hp, wp, value, xor, y] = args;
+    return {
+      ns: hp * wp * c * BYTE,
+      parts: count =>
+        ranges(hp, 1, count).map(([from, to]) => {
+          const { source, rows, above } = padded(args, 1, from, to);
+          const target = y + from * wp * c;
+          return [source, rows, w, c, above, left, to - from, wp, value, xor, target];
+        }),
+    };
+  },
+
+  x8Copy([x, rows, width, xPitch, y, yPitch]) {
+    return {
+      ns: rows * width * BYTE,
+      parts: count =>
+        ranges(rows, 1, count).map(([from, to]) => [
+          ...[x + from * xPitch, to - from, width, xPitch, y + from * yPitch, yPitch],
+        ]),
     };
   },
 
@@ -124,6 +171,36 @@ const RULES: Record<
             15: to - from,
             21: args[21] + 4 * from * rowSize,
           }),
+        ),
+    };
+  },
+
+  qu8Depthwise(args) {
+    const [, x, oh, ow, , rowStride, taps] = args;
+    const c = args[9];
+    const unit = args[19] === 0 ? 4 : 1;
+    return {
+      ns: oh * ow * c * (taps * DEPTHWISE_MAC + ELEMENT),
+      spread: 19,
+      parts: count =>
+        ranges(oh, 1, count).map(([from, to]) =>
+          replaced(args, {
+            1: x + from * rowStride,
+            2: to - from,
+            16: args[16] + unit * from * ow * c,
+          }),
+        ),
+    };
+  },
+
+  qu8MaxPool(args) {
+    const [, , , c, kh, kw, strideH] = args;
+    const [top, , oh, ow, y] = args.slice(10);
+    return {
+      ns: oh * ow * c * kh * kw * BYTE,
+      parts: count =>
+        ranges(oh, 1, count).map(([from, to]) =>
+          replaced(args, { 10: top - from * strideH, 12: to - from, 14: y + from * ow * c }),
         ),
     };
   },
@@ -244,7 +321,7 @@ const bytesOfPanel = (args: readonly number[], i16: boolean, at: number): number
   return segments * (i16 ? 64 * Math.ceil(segmentLength / 8) : 32 * Math.ceil(segmentLength / 4));
 };
 
-const QU8 = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16 };
+const QU8 = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16, spread: 20 };
 
 const dotProduct = (args: readonly number[]): Division =>
   product(args, DOT_MAC, { ...QU8, panel: 8, panelBytes: bytesOfPanel(args, false, 5) });
@@ -260,6 +337,7 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
   const vectors = m < PIXELS;
   return {
     ns: m * n * segments * segmentLength * macNs,
+    ...(operands.spread === undefined ? {} : { spread: operands.spread }),
     parts(count) {
       const rowGrain = isEven ? PIXEL_GRAIN : ow;
       const mostColumns = Math.max(1, Math.floor(n / (vectors ? VECTOR_COLUMNS : COLUMNS)));
@@ -283,7 +361,7 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
 /** Pixels [first, end) and columns [from, to) of a product. */
 function productPart(
   args: readonly number[],
-  { xBytes, panel, panelBytes, n, vectors, y }: Operands,
+  { xBytes, panel, panelBytes, n, vectors, y, spread }: Operands,
   isEven: boolean,
   first: number,
   end: number,
@@ -291,6 +369,7 @@ function productPart(
   to: number,
 ): number[] {
   const [x, , ow, pixelStride, rowStride] = args;
+  const unit = spread !== undefined && args[spread] ? 1 : 4;
   const skipped = isEven ? first * pixelStride : (first / ow) * rowStride;
   const part = replaced(args, {
     0: x + xBytes * skipped,
@@ -298,7 +377,7 @@ function productPart(
     2: isEven ? end - first : ow,
     [n - 1]: args[n - 1] + (from / panel) * panelBytes,
     [n]: to - from,
-    [y]: args[y] + 4 * (first * args[y + 1] + from),
+    [y]: args[y] + unit * (first * args[y + 1] + from),
   });
   for (const at of vectors) if (args[at] !== 0) part[at] = args[at] + 4 * from;
   return part;
@@ -321,6 +400,14 @@ function packing(args: readonly number[], dot: boolean): Division {
         }),
       ),
   };
+}
+
+/** Rows [from, to) of an image that is put into a larger one (f32ToQu8, x8Pad). */
+function padded(args: readonly number[], bytes: number, from: number, to: number) {
+  const [x, h, w, c, top] = args;
+  const first = clamp(from - top, 0, h);
+  const rows = clamp(to - top, 0, h) - first;
+  return { source: x + bytes * first * w * c, rows, above: rows > 0 ? first + top - from : 0 };
 }
 
 /** [0, size) in at most `count` ranges of about the same length, cut at multiples of `grain`. */

@@ -94,25 +94,31 @@ const float = (p: PatchProblem, i: number) =>
     ];
   });
 
-const int8 = (kernel: 'qu8Gemm' | 'qu8GemmI16') => (p: PatchProblem, i: number) =>
-  call(kernel, p.name, (floats, output, { put, reserve }, kernels) => {
-    const { m, ow, pixelStride, rowStride, segmentOffsets, segmentLength } = patches(p);
-    const [segments, n, ldy] = [segmentOffsets.length, p.n, p.n + (i % 2)];
-    const i16 = kernel === 'qu8GemmI16';
-    const bytesOf = i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
-    const pack = i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
-    const packed = reserve(bytesOf(segments, segmentLength, n));
-    const [scale, sum] = [reserve(4 * n), reserve(4 * n)];
-    const w = floats(segments * segmentLength * n);
-    pack(w, segments, segmentLength, n, n, packed, scale, sum, 64);
-    return [
-      ...[put(random.bytes(p.size)), m, ow, pixelStride, rowStride],
-      ...[segments, segmentLength, put(Int32Array.from(segmentOffsets))],
-      ...[packed, n, sum, scale],
-      ...(i % 2 ? [floats(n), floats(n)] : [0, 0]),
-      ...[-Infinity, 900, output(4 * m * ldy), ldy],
-    ];
-  });
+/** To floats, or to bytes and a note of their range, which is the queue's matter. */
+const int8 = (kernel: 'qu8Gemm' | 'qu8GemmI16', toBytes: boolean) => (p: PatchProblem, i: number) =>
+  call(
+    kernel,
+    `${p.name}${toBytes ? ' to bytes' : ''}`,
+    (floats, output, { put, reserve }, kernels) => {
+      const { m, ow, pixelStride, rowStride, segmentOffsets, segmentLength } = patches(p);
+      const [segments, n, ldy] = [segmentOffsets.length, p.n, p.n + (i % 2)];
+      const i16 = kernel === 'qu8GemmI16';
+      const bytesOf = i16 ? kernels.qs8PackedBytesI16 : kernels.qs8PackedBytes;
+      const pack = i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
+      const packed = reserve(bytesOf(segments, segmentLength, n));
+      const [scale, sum] = [reserve(4 * n), reserve(4 * n)];
+      const w = floats(segments * segmentLength * n);
+      pack(w, segments, segmentLength, n, n, packed, scale, sum, 64);
+      return [
+        ...[put(random.bytes(p.size)), m, ow, pixelStride, rowStride],
+        ...[segments, segmentLength, put(Int32Array.from(segmentOffsets))],
+        ...[packed, n, sum, scale],
+        ...(i % 2 ? [floats(n), floats(n)] : [0, 0]),
+        ...[-Infinity, 900, output((toBytes ? 1 : 4) * m * ldy), ldy],
+        ...(toBytes ? [0.2, 100, reserve(32)] : [0, 0, 0]),
+      ];
+    },
+  );
 
 const packing = (kernel: 'qs8Pack' | 'qs8PackI16') =>
   [
@@ -146,8 +152,8 @@ const nameOf = (sizes: number[]) => `[${sizes.join()}]`;
 
 export const CALLS: readonly Call[] = [
   ...PRODUCTS.map(float),
-  ...PRODUCTS.map(int8('qu8Gemm')),
-  ...PRODUCTS.map(int8('qu8GemmI16')),
+  ...[false, true].flatMap(toBytes => PRODUCTS.map(int8('qu8Gemm', toBytes))),
+  ...[false, true].flatMap(toBytes => PRODUCTS.map(int8('qu8GemmI16', toBytes))),
   ...packing('qs8Pack'),
   ...packing('qs8PackI16'),
   ...IMAGES.map(sizes => {
@@ -156,6 +162,61 @@ export const CALLS: readonly Call[] = [
       ...[floats(h * w * c), h, w, c, top, left, hp, wp, 100, 120, 0x80, output(hp * wp * c)],
     ]);
   }),
+  ...IMAGES.map(sizes => {
+    const [h, w, c, top, left, hp, wp] = sizes;
+    return call('x8Pad', nameOf(sizes), (_, output, { put }) => [
+      ...[put(random.bytes(h * w * c)), h, w, c, top, left, hp, wp, 9, hp % 2 ? 0x80 : 0],
+      output(hp * wp * c),
+    ]);
+  }),
+  ...[1, 63, 200].map(n =>
+    call('qu8ToF32', nameOf([n]), (_, output, { put }) => [
+      ...[put(random.bytes(n)), n, 0.3, 17, output(4 * n)],
+    ]),
+  ),
+  ...[
+    [1, 1],
+    [9, 13],
+    [20, 300],
+  ].flatMap(sizes => {
+    const [rows, width] = sizes;
+    const pitch = width + 3;
+    return [
+      call('x8Copy', nameOf(sizes), (_, output, { put }) => [
+        ...[put(random.bytes(rows * pitch)), rows, width, pitch],
+        ...[output(rows * (width + 5)), width + 5],
+      ]),
+      call('qu8Requantise', nameOf(sizes), (_, output, { put }) => [
+        ...[put(random.bytes(rows * width)), rows, width, 0.7, 100, 20],
+        ...[output(rows * pitch), pitch],
+      ]),
+    ];
+  }),
+  ...[
+    [1, 1, 1, 1],
+    [5, 7, 3, 3],
+    [9, 4, 17, 3],
+    [6, 9, 8, 5],
+  ].flatMap(sizes =>
+    [0, 1].map(toBytes =>
+      call('qu8Depthwise', `${nameOf(sizes)} ${toBytes}`, (floats, output, space, kernels) => {
+        const [oh, ow, c, k] = sizes;
+        const { put, reserve } = space;
+        const [taps, wp] = [k * k, ow + k - 1];
+        const at = (i: number) => (i < taps ? (Math.floor(i / k) * wp + (i % k)) * c : 0);
+        const tap = Int32Array.from({ length: 4 * Math.ceil(taps / 4) }, (_, i) => at(i));
+        const packed = reserve(kernels.qs8PackedBytesTaps(1, taps, c));
+        const [scale, sum] = [reserve(4 * c), reserve(4 * c)];
+        kernels.qs8PackTaps(floats(taps * c), 1, taps, c, c, packed, scale, sum, 64);
+        return [
+          ...[toBytes, put(random.bytes((oh + k - 1) * wp * c)), oh, ow, c, wp * c, taps],
+          ...[put(tap), packed, c, sum, scale, floats(c), 0, -300, Infinity],
+          ...[output((toBytes ? 1 : 4) * oh * ow * c)],
+          ...(toBytes ? [0.2, 100, reserve(32)] : [0, 0, 0]),
+        ];
+      }),
+    ),
+  ),
   ...[...IMAGES, [6, 6, 2, -1, -2, 4, 5], [3, 3, 2, 6, 0, 5, 5]].map(sizes => {
     const [h, w, c, top, left, hp, wp] = sizes;
     return call('f32Pad', nameOf(sizes), (floats, output) => [
@@ -175,7 +236,10 @@ export const CALLS: readonly Call[] = [
     const pool = call('f32Pool', name, (floats, output) => [
       ...[i % 2, floats(h * w * ci), h, w, ci, kh, kw, ...steps, output(4 * oh * ow * ci)],
     ]);
-    return [depthwise, pool];
+    const maxPool = call('qu8MaxPool', name, (_, output, { put }) => [
+      ...[put(random.bytes(h * w * ci)), h, w, ci, kh, kw, ...steps, output(oh * ow * ci)],
+    ]);
+    return [depthwise, pool, maxPool];
   }),
   ...[
     [1, 1, 1, 1, 1, 1],

@@ -3,6 +3,7 @@
  * thread; `pool_browser_test.ts` has more.
  */
 import { Heap } from '../../../src/processors/cpu/heap.js';
+import { Random } from '../../wasm/random';
 
 /** Elements that take more than one tile: f32Unary's exp costs 2 ns each. */
 const LARGE = 3 << 20;
@@ -85,6 +86,44 @@ describe('queue', () => {
     expect(heap.u8(x, LARGE).every(v => v === 10)).toBeTrue();
     expect(heap.kernels.f32ToQu8(y, LARGE, 1, 1, 0, 0, LARGE, 1, 300, 0, 0, x)).toBe(1);
     expect(heap.u8(x, LARGE).every(v => v === 255)).toBeTrue();
+  });
+
+  it('tiles note the range of their results together', () => {
+    const [m, k, n] = [20_000, 128, 64];
+    const random = new Random(3);
+    const put = (values: Uint8Array | Float32Array) => {
+      const at = heap.allocate(values.byteLength);
+      heap.u8(at, values.byteLength).set(new Uint8Array(values.buffer));
+      return { at, bytes: values.byteLength };
+    };
+    const { kernels } = heap;
+    const packed = put(new Uint8Array(kernels.qs8PackedBytesI16(1, k, n)));
+    const [scale, sum] = [put(new Float32Array(n)), put(new Float32Array(n))];
+    const [offsets, w] = [put(new Float32Array(1)), put(random.floats(k * n))];
+    kernels.qs8PackI16(w.at, 1, k, n, n, packed.at, scale.at, sum.at, 127);
+    const a = put(Uint8Array.from({ length: m * k }, (_, i) => (i * 7919) % 251));
+    const spread = put(new Float32Array([9, 9, 9, 9, -9, -9, -9, -9]));
+    const multiply = (step: number, range: number) => {
+      kernels.qu8GemmI16(
+        ...([a.at, m, m, k, 0, 1, k, offsets.at, packed.at, n, sum.at, scale.at] as const),
+        ...([0, 0, -Infinity, Infinity, y, n, step, 128, range] as const),
+      );
+    };
+    multiply(0, 0);
+    expect(heap.queue.isBusy).toBeTrue();
+    const floats = heap.f32(y, m * n);
+    const [low, high] = [
+      floats.reduce((p, v) => Math.min(p, v)),
+      floats.reduce((p, v) => Math.max(p, v)),
+    ];
+    multiply(1 / 16, spread.at);
+    let seen: number[] = [];
+    heap.queue.afterwards(() => (seen = [...heap.f32(spread.at, 8)]));
+    expect(heap.queue.isBusy).toBeTrue();
+    expect(seen).toEqual([]);
+    heap.queue.finish();
+    expect([Math.min(...seen.slice(0, 4)), Math.max(...seen.slice(4))]).toEqual([low, high]);
+    for (const { at, bytes } of [packed, scale, sum, offsets, w, a, spread]) heap.free(at, bytes);
   });
 
   it('blocks freed meanwhile are not given to others before it is over', () => {
