@@ -193,7 +193,7 @@ export class Executor {
     let taken = placement;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
-      int8 = this.decideInt8(node, placement, layer, settings, observing);
+      int8 = yield* this.decideInt8(node, placement, layer, settings, observing);
       try {
         if (group && int8) this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
@@ -233,15 +233,15 @@ export class Executor {
    * Whether the CPU's part runs in int8: only where the weights came twice, and under precision
    * `auto` only where the layer's own error, measured once, is within the budget.
    */
-  private decideInt8(
+  private *decideInt8(
     node: Node,
     placement: Placement,
     layer: Layer,
     settings: Settings,
     observing: boolean,
-  ): boolean {
+  ): Generator<Pause, boolean> {
     if (!this.mayBeInt8(node, placement, settings)) return false;
-    if (settings.precision === 'auto') layer.error ??= this.measureError(node);
+    if (settings.precision === 'auto') layer.error ??= yield* this.measureError(node);
     const can = !observing && isInt8(node, layer, settings);
     layer.weights.add(node.inputs[node.kernel.weights!].value);
     return can;
@@ -252,11 +252,12 @@ export class Executor {
   }
 
   /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */
-  private measureError(node: Node): number {
+  private *measureError(node: Node): Generator<Pause, number> {
     const kernel = this.kernelOf(node);
-    const [exact, rounded] = [false, true].map(
-      int8 => kernel.cpu(this.cpu, this.cpuCall(node, undefined, int8))[0],
-    ) as [CpuBuffer, CpuBuffer];
+    const [exact] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, false));
+    yield* this.cpuDone();
+    const [rounded] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, true));
+    yield* this.cpuDone();
     const error = roundTripError(exact.numbers(), rounded.numbers());
     exact.free();
     rounded.free();

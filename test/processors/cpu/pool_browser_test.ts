@@ -346,6 +346,29 @@ describe('MULAYER_THREADS', () => {
     }
   }
 
+  for (const threads of [1, 2]) {
+    it(`the page lives while one large layer is computed: ${threads} wanted`, async () => {
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32', MULAYER_THREADS: threads });
+      const y = tf.tidy(() => {
+        const x = tf.ones<tf.Rank.R4>([4, 112, 112, 64]);
+        return tf.conv2d(x, tf.ones<tf.Rank.R4>([3, 3, 64, 64]), 1, 'same');
+      });
+      let turns = 0;
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        turns++;
+        port2.postMessage(null);
+      };
+      port2.postMessage(null);
+      const numbers = await y.data();
+      port1.close();
+      y.dispose();
+      expect(numbers[113 * 64 + 5]).toBe(9 * 64);
+      // 1.8 GMAC: 70 ms of one thread, 8 for each turn.
+      expect(turns).toBeGreaterThan(2);
+    }, 60_000);
+  }
+
   itWithThreads('0 is what suits the machine', async () => {
     setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_THREADS: 0 });
     await infer('data');
