@@ -82,7 +82,7 @@ export class Executor {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
         const layer = plan.layers[at];
-        const row = this.step(node, placement, layer, settings, plan.runs === 0, bytes[i]);
+        const row = yield* this.step(node, placement, layer, settings, plan.runs === 0, bytes[i]);
         row.fused = members.slice(1).map(({ kernel }) => kernel.name);
         layers.push(row);
         if (layer.refused && placement.where !== 'cpu') plan.forgetPlacements();
@@ -195,8 +195,9 @@ export class Executor {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = yield* this.decideInt8(node, placement, layer, settings, observing);
       try {
-        if (group && int8) this.computeBytes(node, layer, group);
+        if (group && int8) yield* this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
+        yield* this.cpuDone();
         if (observing && this.mayBeInt8(node, placement, settings)) this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
