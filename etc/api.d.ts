@@ -15,6 +15,8 @@ export interface LayerReport {
 	precision: "float32" | "int8" | "f16";
 	/** Whether the result went on as bytes (QUInt8) to the layers that read it, not as floats. */
 	quantised: boolean;
+	/** Multiply-accumulates of all its outputs; 0 for what is no convolution or matrix product. */
+	macs: number;
 	/** Milliseconds on the calling thread, waiting for the other processor included. */
 	ms: number;
 	/** Bytes uploaded for this layer. */

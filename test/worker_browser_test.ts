@@ -40,7 +40,10 @@ function inWorker(body: string): Promise<Answer> {
     let timer = setTimeout(late, PATIENCE);
     worker.onmessage = ({ data }: MessageEvent<Answer>) => {
       clearTimeout(timer);
-      if (data.stage === undefined) { resolve(data); return; }
+      if (data.stage === undefined) {
+        resolve(data);
+        return;
+      }
       stage = data.stage;
       timer = setTimeout(late, PATIENCE);
     };
