@@ -147,6 +147,8 @@ async function ofNet(browser, url, { net, rounds, turn, seeds }, groups) {
     for (let round = 0; round < rounds; round++) {
       limits.push(await loops.call('limits'));
       for (const one of [reference, ...opened]) {
+        // As a user has it: not hidden, which a browser gives less to.
+        await one.page.call('Page.bringToFront');
         // The threads of whoever had its turn before spin for a while before they sleep.
         await setTimeout(50);
         one.times.push(...(await one.call('turn', turn)));
