@@ -56,7 +56,9 @@ export async function ensurePeer(name, log = console.log) {
       await rm(target, { recursive: true, force: true });
       await rename(temp, target);
     } catch (error) {
-      log(`peers: no ${name}: ${String(error.stderr || error.message).trim()}`);
+      const said = String(error.stderr || error.message).split('\n');
+      const why = said.filter(line => line && !line.startsWith('npm warn')).slice(0, 4);
+      log(`peers: no ${name}: ${why.join('\n  ')}`);
       return undefined;
     } finally {
       await rm(temp, { recursive: true, force: true });

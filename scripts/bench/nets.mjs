@@ -26,6 +26,7 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -145,7 +146,13 @@ async function ofNet(browser, url, { net, rounds, turn, seeds }, groups) {
     }
     for (let round = 0; round < rounds; round++) {
       limits.push(await loops.call('limits'));
-      for (const one of [reference, ...opened]) one.times.push(...(await one.call('turn', turn)));
+      for (const one of [reference, ...opened]) {
+        // As a user has it: not hidden, which a browser gives less to.
+        await one.page.call('Page.bringToFront');
+        // The threads of whoever had its turn before spin for a while before they sleep.
+        await setTimeout(50);
+        one.times.push(...(await one.call('turn', turn)));
+      }
     }
     const [{ threads }] = group;
     const limit = limits[0] && {
