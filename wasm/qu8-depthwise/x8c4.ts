@@ -107,6 +107,10 @@ function depthwise(
       const column = (<usize>k) << 2;
       let pixel = row + <usize>k;
       let out = y + ((<usize>(oy * ow * c + k)) << unit);
+      let l0 = f32x4.splat(Infinity);
+      let l1 = l0;
+      let g0 = f32x4.splat(-Infinity);
+      let g1 = g0;
       for (let ox = 0; ox < ow; ++ox) {
         let s0 = v128.load(correction + column);
         let s1 = v128.load(correction + column, 16);
@@ -138,13 +142,22 @@ function depthwise(
         }
         if (spread) {
           storeBytes8(out, quantise8(v0, v1, inverse, zero), channels);
-          widen(spread, onlyLanes(v0, channels));
-          if (channels > LANES) widen(spread, onlyLanes(v1, channels - LANES));
+          l0 = f32x4.pmin(l0, v0);
+          l1 = f32x4.pmin(l1, v1);
+          g0 = f32x4.pmax(g0, v0);
+          g1 = f32x4.pmax(g1, v1);
         } else {
           storeLanes8(out, v0, v1, channels);
         }
         pixel += <usize>pixelStride;
         out += (<usize>c) << unit;
+      }
+      if (spread) {
+        widen(spread, onlyLanes(l0, channels), onlyLanes(g0, channels));
+        if (channels > LANES) {
+          const rest = channels - LANES;
+          widen(spread, onlyLanes(l1, rest), onlyLanes(g1, rest));
+        }
       }
     }
   }

@@ -154,11 +154,10 @@ export function qu8Gemm2x4c8I16(
           const bytes = quantise8(r0, r1, inverse, zero);
           const count = min(columns, COLUMNS);
           storeBytes8(out, bytes, count);
-          widen(spread, onlyLanes(r0, count));
-          if (i + 1 < m) {
-            storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), count);
-            widen(spread, onlyLanes(r1, count));
-          }
+          if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), count);
+          // A row beyond m repeats the one before.
+          const least = onlyLanes(f32x4.pmin(r0, r1), count);
+          widen(spread, least, onlyLanes(f32x4.pmax(r0, r1), count));
         } else {
           storeLanes(out, r0, columns);
           if (i + 1 < m) storeLanes(out + yRow, r1, columns);

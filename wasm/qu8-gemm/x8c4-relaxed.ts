@@ -59,19 +59,10 @@ function dot(w: v128, x: v128, sum: v128): v128 {
   return unreachable();
 }
 
-/** One row of the tile as bytes, and into the spread of all of them. */
-function storeRow(
-  out: usize,
-  low: v128,
-  high: v128,
-  columns: i32,
-  inverse: f32,
-  zero: i32,
-  spread: usize,
-): void {
+/** One row of the tile as bytes. */
+@inline
+function storeRow(out: usize, low: v128, high: v128, columns: i32, inverse: f32, zero: i32): void {
   storeBytes8(out, quantise8(low, high, inverse, zero), columns);
-  widen(spread, onlyLanes(low, columns));
-  if (columns > LANES) widen(spread, onlyLanes(high, columns - LANES));
 }
 
 
@@ -301,13 +292,31 @@ export function qu8GemmX8c4Relaxed(
           }
         }
         if (spread) {
-          storeRow(out, c00, c01, columns, inverse, zero, spread);
-          if (i + 1 < m) storeRow(out + yRow, c10, c11, columns, inverse, zero, spread);
-          if (i + 2 < m) storeRow(out + yRow * 2, c20, c21, columns, inverse, zero, spread);
-          if (i + 3 < m) storeRow(out + yRow * 3, c30, c31, columns, inverse, zero, spread);
+          // Rows beyond m repeat one, so they do not matter here.
+          let l0 = f32x4.pmin(f32x4.pmin(c00, c10), f32x4.pmin(c20, c30));
+          let l1 = f32x4.pmin(f32x4.pmin(c01, c11), f32x4.pmin(c21, c31));
+          let g0 = f32x4.pmax(f32x4.pmax(c00, c10), f32x4.pmax(c20, c30));
+          let g1 = f32x4.pmax(f32x4.pmax(c01, c11), f32x4.pmax(c21, c31));
           if (rows > 4) {
-            if (i + 4 < m) storeRow(out + yRow * 4, c40, c41, columns, inverse, zero, spread);
-            if (i + 5 < m) storeRow(out + yRow * 5, c50, c51, columns, inverse, zero, spread);
+            l0 = f32x4.pmin(l0, f32x4.pmin(c40, c50));
+            l1 = f32x4.pmin(l1, f32x4.pmin(c41, c51));
+            g0 = f32x4.pmax(g0, f32x4.pmax(c40, c50));
+            g1 = f32x4.pmax(g1, f32x4.pmax(c41, c51));
+          }
+          if (columns < COLUMNS) {
+            l0 = onlyLanes(l0, columns);
+            g0 = onlyLanes(g0, columns);
+            l1 = columns > LANES ? onlyLanes(l1, columns - LANES) : l0;
+            g1 = columns > LANES ? onlyLanes(g1, columns - LANES) : g0;
+          }
+          widen(spread, f32x4.pmin(l0, l1), f32x4.pmax(g0, g1));
+          storeRow(out, c00, c01, columns, inverse, zero);
+          if (i + 1 < m) storeRow(out + yRow, c10, c11, columns, inverse, zero);
+          if (i + 2 < m) storeRow(out + yRow * 2, c20, c21, columns, inverse, zero);
+          if (i + 3 < m) storeRow(out + yRow * 3, c30, c31, columns, inverse, zero);
+          if (rows > 4) {
+            if (i + 4 < m) storeRow(out + yRow * 4, c40, c41, columns, inverse, zero);
+            if (i + 5 < m) storeRow(out + yRow * 5, c50, c51, columns, inverse, zero);
           }
         } else {
           storeLanes8(out, c00, c01, columns);
