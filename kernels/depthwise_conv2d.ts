@@ -8,6 +8,7 @@ import { backend_util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { depthwise } from '../src/processors/cpu/depthwise.js';
+import { paysForTaps } from '../src/processors/cpu/int8.js';
 import type { CpuBuffer } from '../src/processors/cpu/processor.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
@@ -80,7 +81,8 @@ const rules = {
 
   macs,
 
-  quantises: problem => problem.inputs.filter.shape[3] === 1 && macs(problem) >= MIN_INT8_MACS,
+  quantises: (problem, cpu) =>
+    problem.inputs.filter.shape[3] === 1 && macs(problem) >= MIN_INT8_MACS && paysForTaps(cpu),
 
   writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
 

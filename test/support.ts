@@ -171,6 +171,8 @@ export interface Problem {
   readonly gpu32?: Wanted;
   /** For weights of ±127 or ±64; absent where the CPU has to stay in float32. */
   readonly int8?: (largestWeight: number) => Wanted;
+  /** Whether the CPU runs it in int8 here and now; whenever there is an `int8` if absent. */
+  readonly int8When?: () => boolean;
   /** tfjs's name of the kernel, where the call does not say it. */
   readonly op?: string;
   /** The cut between the processors must be a multiple of this; 0: there is none. */
@@ -206,7 +208,8 @@ export async function judge(way: Way, problem: Problem): Promise<void> {
     expect(layers.length)
       .withContext(`recorded in run ${run}`)
       .toBe(problem.calls ?? 1);
-    const int8 = run === 2 && way.precision === 'int8' && !!problem.int8;
+    const canInt8 = !!problem.int8 && (problem.int8When?.() ?? true);
+    const int8 = run === 2 && way.precision === 'int8' && canInt8;
     const layer = layers.at(-1)!;
     expectReport(layer, y, way, problem, int8);
     expectNumbers(numbers, y, layer, problem, `run ${run}`);

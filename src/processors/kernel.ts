@@ -34,11 +34,10 @@ export interface Call<B> {
 
 export interface Kernel extends Rules {
   /** Whether the CPU lowering has an int8 path for this call. */
-  quantises?(call: {
-    inputs: Named<Spec>;
-    outputs: readonly Spec[];
-    attributes: Attributes;
-  }): boolean;
+  quantises?(
+    call: { inputs: Named<Spec>; outputs: readonly Spec[]; attributes: Attributes },
+    cpu: CpuProcessor,
+  ): boolean;
   /**
    * How the CPU lowering writes bytes: `range`, in those of the range it is given, when it runs in
    * int8; `same`, in those of its inputs, which it only moves. Absent: it writes floats.

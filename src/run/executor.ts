@@ -249,7 +249,11 @@ export class Executor {
   }
 
   private mayBeInt8(node: Node, { where }: Placement, { precision }: Settings): boolean {
-    return where !== 'gpu' && precision !== 'float32' && !!this.kernelOf(node).quantises?.(node);
+    return (
+      where !== 'gpu' &&
+      precision !== 'float32' &&
+      !!this.kernelOf(node).quantises?.(node, this.cpu)
+    );
   }
 
   /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */

@@ -2,16 +2,27 @@
  * kernels/depthwise_conv2d.ts: DepthwiseConv2dNative and FusedDepthwiseConv2D.
  *
  * A sum of K = kh * kw products, see conv2d_test.ts; int8 where a channel has one filter, with
- * weights of 8 bits on every machine.
+ * weights of 8 bits, where that pays or is
+ * forced.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
+import { paysForTaps } from '../../src/processors/cpu/int8.js';
 import { LINEAR } from '../reference/activation';
 import { depthwiseConv2d as reference } from '../reference/conv2d';
 import { roundActivations, roundWeights } from '../reference/int8';
 import { EPSILON16, EPSILON32, EPSILON64, TINY16, TINY32 } from '../support.js';
 import type { Problem, Wanted } from '../support.js';
-import { CPU_WAYS, expectNear, floats, itInWays, SOME_WAYS, useMulayer, WAYS } from '../support.js';
+import {
+  backend,
+  CPU_WAYS,
+  expectNear,
+  floats,
+  itInWays,
+  SOME_WAYS,
+  useMulayer,
+  WAYS,
+} from '../support.js';
 import { Random } from '../wasm/random';
 import { act, type Activation, curve } from './epilogue.js';
 
@@ -100,8 +111,15 @@ function problem(layer: Layer): Problem {
         curve(layer.activation, EPSILON32),
     };
   };
+  const int8When = () => paysForTaps(backend().cpu);
   const hasInt8 = m === 1 && values.length * K >= 1e3;
-  return { setUp, grain: m, ...floats(values, float32, f16), ...(hasInt8 ? { int8 } : {}) };
+  return {
+    setUp,
+    grain: m,
+    ...floats(values, float32, f16),
+    ...(hasInt8 ? { int8 } : {}),
+    int8When,
+  };
 }
 
 /** 4 channels and 4 pixels of a row are one tile of the CPU. */

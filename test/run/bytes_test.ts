@@ -6,7 +6,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { explain } from '../../src/index.js';
-import { setFlags, useMulayer } from '../support.js';
+import { paysForTaps } from '../../src/processors/cpu/int8.js';
+import { backend, setFlags, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
 
 /** Relative RMS error of int8 in this net, 0.02 when its ranges fit. */
@@ -61,9 +62,9 @@ function net(pad: 'same' | 'valid' = 'same') {
   };
   const exact = async (image: tf.Tensor4D) => {
     const { MULAYER_PRECISION: before } = tf.env().getFlags();
-    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32' });
+    tf.env().set('MULAYER_PRECISION', 'float32');
     const numbers = await read(image);
-    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: before as string });
+    tf.env().set('MULAYER_PRECISION', before);
     return numbers;
   };
   return { read, exact };
@@ -87,7 +88,10 @@ const bytes = () =>
 
 describe('bytes from layer to layer', () => {
   useMulayer();
-  beforeEach(() => setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' }));
+  // A forced product makes depthwise layers int8 on every machine.
+  beforeEach(() =>
+    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8', MULAYER_DOT: 'i16' }),
+  );
 
   it('go to all but the last layer, from the second inference on', async () => {
     const { read, exact } = net();
@@ -102,6 +106,17 @@ describe('bytes from layer to layer', () => {
       ]);
       expect(error(numbers, await exact(x))).toBeLessThan(TOLERANCE);
     }
+  });
+
+  it("with the machine's own product too, depthwise layers where that pays", async () => {
+    tf.env().set('MULAYER_DOT', 'auto');
+    const { read, exact } = net();
+    const x = picture(1);
+    for (let run = 0; run < 3; run++) await read(x);
+    const isByte = bytes().includes('DepthwiseConv2dNative');
+    expect(isByte).toBe(paysForTaps(backend().cpu));
+    expect(bytes().slice(0, 2)).toEqual(['FusedConv2D', 'MaxPool']);
+    expect(error(await read(x), await exact(x))).toBeLessThan(TOLERANCE);
   });
 
   for (const [name, make] of Object.entries({
