@@ -10,7 +10,11 @@ import { broadcast_util, util } from '@tensorflow/tfjs-core';
 
 import type { Named, Need, Problem, Spec } from '../src/graph/kernel.js';
 import { binaryOps, broadcastBinary } from '../src/processors/cpu/elementwise.js';
-import type { Kernel } from '../src/processors/kernel.js';
+import { withSpread } from '../src/processors/cpu/int8.js';
+import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
+import type { Range } from '../src/processors/cpu/quantisation.js';
+import { quantisationOf } from '../src/processors/cpu/quantisation.js';
+import type { Call, Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import type { Numbers } from '../src/processors/processor.js';
 import { allFloat, allNumeric, channelRange } from './guards.js';
@@ -28,6 +32,11 @@ const COMPARISON: Record<string, (a: number, b: number) => boolean> = {
   Less: (a, b) => a < b,
   LessEqual: (a, b) => a <= b,
 };
+/**
+ * Codes of `qu8Binary`. Products, which it has too, stay floats: squeeze-excite and hard-swish in
+ * bytes cost CenterNet a detection.
+ */
+const BYTES: Record<string, number> = { Add: 0, Sub: 1 };
 const LOGIC = ['LogicalAnd', 'LogicalOr'];
 
 function operands(inputs: Named<Spec>): [Spec, Spec] {
@@ -62,8 +71,13 @@ function binary(name: string, result?: DataType): Kernel {
 
     slice,
 
+    writesBytes: ({ inputs, outputs }) =>
+      name in BYTES && rowsOf(inputs, outputs[0]) ? 'blend' : undefined,
+
     cpu(cpu, call) {
       const [a, b] = Object.values(call.inputs);
+      const bytes = call.range && onBytes(cpu, name, call, call.range);
+      if (bytes) return [bytes];
       const compare = COMPARISON[name];
       if (compare && util.arraysEqual(a.shape as number[], b.shape as number[])) {
         return [
@@ -80,6 +94,45 @@ function binary(name: string, result?: DataType): Kernel {
 
     ...(op === undefined ? {} : { gpu: tfjsOnGpu }),
   };
+}
+
+/**
+ * How often the second operand is repeated: 1 for two of one shape, n·h·w for a number a channel;
+ * undefined for what bytes are not blended in.
+ */
+function rowsOf(inputs: Named<Spec>, y: Spec): number | undefined {
+  const [a, b] = operands(inputs);
+  const size = util.sizeFromShape(b.shape as number[]);
+  if (!allFloat(inputs) || !util.arraysEqual(a.shape as number[], y.shape as number[]) || !size) {
+    return undefined;
+  }
+  if (util.arraysEqual(b.shape as number[], y.shape as number[])) return 1;
+  const isByChannel = size === y.shape.at(-1) && b.shape.at(-1) === size;
+  return isByChannel ? util.sizeFromShape(y.shape as number[]) / size : undefined;
+}
+
+/** The result as bytes, where both operands are bytes. */
+function onBytes(
+  cpu: CpuProcessor,
+  name: string,
+  { inputs, outputs }: Call<CpuBuffer>,
+  range: Range,
+): CpuBuffer | undefined {
+  const [a, b] = Object.values(inputs).map(({ buffer }) => buffer.quantised);
+  const rows = rowsOf(inputs, outputs[0]);
+  const target = quantisationOf(range);
+  if (!(name in BYTES) || !a || !b || !rows || !target) return undefined;
+  const n = util.sizeFromShape(outputs[0].shape as number[]) / rows;
+  return cpu.fillBytes(outputs[0], target, y => {
+    withSpread(cpu, y, spread =>
+      cpu.heap.kernels.qu8Binary(
+        BYTES[name],
+        ...([rows, n, a.pointer, a.zero, a.scale] as const),
+        ...([b.pointer, rows === 1 ? n : 0, b.zero, b.scale] as const),
+        ...([y.pointer, 1 / target.scale, target.zero, spread] as const),
+      ),
+    );
+  });
 }
 
 function comparison(

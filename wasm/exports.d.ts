@@ -263,6 +263,23 @@ export interface WasmKernels {
     bInner: 0 | 1,
     y: Pointer,
   ): void;
+  /** Bytes y [rows,n] = op(a [rows,n], b); op: 0 add, 1 sub, 2 mul; bPitch: n, or 0 for b [n]. */
+  qu8Binary(
+    op: number,
+    rows: number,
+    n: number,
+    a: Pointer,
+    aZero: number,
+    aScale: number,
+    b: Pointer,
+    bPitch: number,
+    bZero: number,
+    bScale: number,
+    y: Pointer,
+    inverse: number,
+    zero: number,
+    spread: Pointer,
+  ): void;
   /**
    * op: 0 relu, 1 relu6, 2 leakyRelu(p0), 3 clip(p0, p1), 4 neg, 5 abs, 6 square, 7 sqrt, 8 rsqrt,
    * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 hardSwish, 16 softplus,

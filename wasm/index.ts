@@ -37,6 +37,7 @@ export {
 export { f32Pool } from './f32-pool/x4';
 export { qu8MaxPool } from './qu8-maxpool/x16';
 export { f32Binary } from './f32-binary/x4';
+export { qu8Binary } from './qu8-binary/x8';
 export { f32Unary } from './f32-unary/x4';
 export { f32Affine } from './f32-affine/x4';
 export { copyStrided } from './x32-copy/strided';

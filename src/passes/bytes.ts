@@ -15,11 +15,11 @@ export interface ByteRules {
   /** Whether it multiplies bytes in this run. */
   int8(node: Node, index: number): boolean;
   /** How it writes bytes, see `Kernel.writesBytes`. */
-  writes(node: Node, index: number): 'range' | 'same' | undefined;
+  writes(node: Node, index: number): 'range' | 'blend' | 'same' | undefined;
 }
 
 /**
- * For each node: undefined, when its result is to be floats; else the nodes (itself among them)
+ * For each node: undefined, when its result is to be floats or only moved; else the nodes (itself among them)
  * whose results shall have one scale, because all of them end in one Concat.
  */
 export function placeBytes(
@@ -37,9 +37,9 @@ export function placeBytes(
     for (const value of node.outputs) producers.set(value, index);
     const writes = rules.writes(node, index);
     canWrite[index] =
-      writes === 'same'
-        ? inputs.every(([, { value }]) => canWrite[producers.get(value) ?? -1])
-        : writes === 'range' && rules.int8(node, index);
+      writes === 'range'
+        ? rules.int8(node, index)
+        : !!writes && inputs.every(([, { value }]) => canWrite[producers.get(value) ?? -1]);
   });
   // From the end: the node by whose result a result is known to be bytes, itself or a later one.
   const ends: (number | undefined)[] = nodes.map(() => undefined);
@@ -48,7 +48,8 @@ export function placeBytes(
     const own = readers.get(value) ?? [];
     if (!canWrite[i] || value.refs > 0 || own.length === 0) continue;
     const wantsBytes = own.every(({ index, name }) => {
-      if (rules.writes(nodes[index], index) === 'same') return ends[index] !== undefined;
+      const writesOn = rules.writes(nodes[index], index);
+      if (writesOn === 'same' || writesOn === 'blend') return ends[index] !== undefined;
       return rules.int8(nodes[index], index) && name === activationsOf(nodes[index]);
     });
     if (!wantsBytes) continue;
@@ -56,9 +57,9 @@ export function placeBytes(
     ends[i] = own.length === 1 && rules.writes(nodes[next], next) === 'same' ? ends[next] : i;
   }
   return ends.map((end, i) => {
-    if (end === undefined || rules.writes(nodes[i], i) !== 'range') return undefined;
+    if (end === undefined || rules.writes(nodes[i], i) === 'same') return undefined;
     return nodes.flatMap((node, j) =>
-      ends[j] === end && rules.writes(node, j) === 'range' ? j : [],
+      ends[j] === end && rules.writes(node, j) !== 'same' ? j : [],
     );
   });
 }

@@ -32,6 +32,8 @@ export interface Call<B> {
   readonly range?: Range;
 }
 
+export type WritesBytes = 'range' | 'blend' | 'same';
+
 export interface Kernel extends Rules {
   /** Whether the CPU lowering has an int8 path for this call. */
   quantises?(
@@ -39,14 +41,15 @@ export interface Kernel extends Rules {
     cpu: CpuProcessor,
   ): boolean;
   /**
-   * How the CPU lowering writes bytes: `range`, in those of the range it is given, when it runs in
-   * int8; `same`, in those of its inputs, which it only moves. Absent: it writes floats.
+   * How the CPU lowering writes bytes. `range`: of the range it is given, when it runs in int8;
+   * `blend`: the same, when all of its inputs are bytes; `same`: of the scale of its inputs, which
+   * it only moves. Absent: it writes floats.
    */
   writesBytes?(call: {
     inputs: Named<Spec>;
     attributes: Attributes;
     outputs: readonly Spec[];
-  }): 'range' | 'same' | undefined;
+  }): WritesBytes | undefined;
   /** False for calls that tfjs-webgl refuses in the middle, leaving its textures behind. */
   gpuTakes?(problem: Problem): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];

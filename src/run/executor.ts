@@ -195,10 +195,14 @@ export class Executor {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = yield* this.decideInt8(node, placement, layer, settings, observing);
       try {
-        if (group && int8) yield* this.computeBytes(node, layer, group);
+        const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
+        if (group && (int8 || isBlend)) yield* this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
         yield* this.cpuDone();
-        if (observing && this.mayBeInt8(node, placement, settings)) this.learnRange(node, layer);
+        const mayBeBytes =
+          settings.precision !== 'float32' &&
+          (isBlend || this.mayBeInt8(node, placement, settings));
+        if (observing && mayBeBytes) this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);

@@ -1,21 +1,24 @@
 /** src/passes/bytes.ts: which results go on as bytes, and which of them share a scale. */
 import type { Value } from '../../src/graph/value.js';
+import type { ByteRules } from '../../src/passes/bytes.js';
 import { placeBytes } from '../../src/passes/bytes.js';
 import { given, kernel, layer, Recorder } from '../graph/nodes.js';
 
 const conv = () => layer(4);
 const pool = kernel('MaxPool');
 const concat = kernel('Concat');
+const add = kernel('Add');
 const softmax = kernel('Softmax');
+
+const WRITES: Record<string, ReturnType<ByteRules['writes']>> = {
+  ...{ Layer: 'range', Add: 'blend', MaxPool: 'same', Concat: 'same' },
+};
 
 /** Who is int8 and who moves bytes goes by the names here. */
 function place({ nodes }: Recorder, int8: (index: number) => boolean = () => true) {
   return placeBytes(nodes, {
     int8: (node, i) => node.kernel.name === 'Layer' && int8(i),
-    writes: node =>
-      (({ Layer: 'range', MaxPool: 'same', Concat: 'same' }) as Record<string, 'range' | 'same'>)[
-        node.kernel.name
-      ],
+    writes: node => WRITES[node.kernel.name],
   });
 }
 
@@ -86,6 +89,32 @@ describe('placeBytes', () => {
       [0, 1],
       [0, 1],
     ]);
+  });
+
+  it('goes through a sum of bytes, which has a scale of its own', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const b = recorder.call(conv(), { x: a, w: given(4, 4) });
+    const sum = recorder.call(add, { a, b });
+    recorder.call(conv(), { x: sum, w: given(4, 4) });
+    drop(a, b, sum);
+    expect(place(recorder)).toEqual([[0], [1], [2], undefined]);
+  });
+
+  it('leaves a sum in floats that somebody else has a part in, or that nobody wants as bytes', () => {
+    const recorder = new Recorder();
+    const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const sum = recorder.call(add, { a, b: given(1, 4) });
+    recorder.call(conv(), { x: sum, w: given(4, 4) });
+    drop(a, sum);
+    expect(place(recorder)).toEqual([undefined, undefined, undefined]);
+
+    const other = new Recorder();
+    const b = other.call(conv(), { x: given(1, 4), w: given(4, 4) });
+    const twice = other.call(add, { a: b, b });
+    other.call(softmax, { x: twice });
+    drop(b, twice);
+    expect(place(other)).toEqual([undefined, undefined, undefined]);
   });
 
   it('leaves a concatenation in floats when one part of it is', () => {

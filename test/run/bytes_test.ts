@@ -1,6 +1,6 @@
 /**
  * Bytes from layer to layer, through the public API: a small net of convolutions, pooling, two
- * branches that are concatenated, and a depthwise convolution. Ranges are learned by the first
+ * branches that are concatenated, a depthwise convolution and a residual. Ranges are learned by the first
  * inference; inputs of another scale must give answers as good as if it had seen them.
  */
 import * as tf from '@tensorflow/tfjs-core';
@@ -35,6 +35,7 @@ function net(pad: 'same' | 'valid' = 'same') {
   ];
   const w4 = filter(3, 3, 64, 1);
   const w6 = filter(3, 3, 32, 10);
+  const w7 = filter(1, 1, 32, 32);
   const bias = tf.tensor1d(random.floats(16));
   const predict = (image: tf.Tensor4D): tf.Tensor =>
     tf.tidy(() => {
@@ -52,7 +53,9 @@ function net(pad: 'same' | 'valid' = 'same') {
         3,
       );
       const depthwise = tf.depthwiseConv2d(joined, w4, 1, 'same');
-      return tf.conv2d(conv(depthwise, w5), w6, 1, 'same');
+      const middle = conv(depthwise, w5);
+      const residual = tf.add(middle, conv(middle, w7));
+      return tf.conv2d(residual as tf.Tensor4D, w6, 1, 'same');
     });
   const read = async (image: tf.Tensor4D) => {
     const y = predict(image);
@@ -102,7 +105,7 @@ describe('bytes from layer to layer', () => {
       const numbers = await read(x);
       expect(bytes()).toEqual([
         ...['FusedConv2D', 'MaxPool', 'FusedConv2D', 'FusedConv2D', 'Concat'],
-        ...['DepthwiseConv2dNative', 'FusedConv2D'],
+        ...['DepthwiseConv2dNative', 'FusedConv2D', 'FusedConv2D', 'Add'],
       ]);
       expect(error(numbers, await exact(x))).toBeLessThan(TOLERANCE);
     }

@@ -1,6 +1,6 @@
 /**
  * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad, x8-copy,
- * qu8-requantise, qu8-maxpool. All of them exactly as plain loops.
+ * qu8-requantise, qu8-maxpool, qu8-binary. All of them exactly as plain loops.
  */
 import { pad } from '../reference/copy';
 import { pool } from '../reference/pool';
@@ -129,4 +129,66 @@ describe('qu8MaxPool', () => {
       }
     }
   });
+});
+
+describe('qu8Binary', () => {
+  itOnBothBuilds(
+    'gives the sum, difference and product of two scales in a third',
+    (kernels, arena) => {
+      const random = new Random(6);
+      const f = Math.fround;
+      const OPS = [
+        (a: number, b: number) => a + b,
+        (a: number, b: number) => a - b,
+        (a: number, b: number) => a * b,
+      ];
+      for (const n of LENGTHS.filter(n => n > 0)) {
+        for (const [rows, isRow] of [
+          [1, false],
+          [3, true],
+        ] as const) {
+          for (const [op, apply] of OPS.entries()) {
+            const [aZero, bZero, zero] = [random.integer(0, 255), random.integer(0, 255), 117];
+            const [aScale, bScale, inverse] = [f(0.031), f(0.27), f(1.7)];
+            const a = random.bytes(rows * n, 0, 255);
+            const b = random.bytes(n, 0, 255);
+            const y = arena.reserve(rows * n);
+            const spread = arena.lend(
+              Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity),
+            );
+            const [pa, pb] = [arena.put(a), arena.put(b)];
+            const pitch = isRow ? 0 : n;
+            kernels.qu8Binary(
+              op,
+              rows,
+              n,
+              pa,
+              aZero,
+              aScale,
+              pb,
+              pitch,
+              bZero,
+              bScale,
+              y,
+              inverse,
+              zero,
+              spread,
+            );
+            const exact = Array.from(a, (v, i) =>
+              f(apply(f((v - aZero) * aScale), f((b[i % n] - bZero) * bScale))),
+            );
+            const name = `${op} of [${rows},${n}]`;
+            expectFloats(
+              arena.u8(y, rows * n),
+              exact.map(v => quantiseValue(v, inverse, zero)),
+              name,
+            );
+            const lanes = Array.from(arena.f32(spread, 8));
+            const seen = [Math.min(...lanes.slice(0, 4)), Math.max(...lanes.slice(4))];
+            expectFloats(seen, [Math.min(...exact), Math.max(...exact)], `${name} spread`);
+          }
+        }
+      }
+    },
+  );
 });

@@ -32,6 +32,7 @@ export const KERNELS = [
   'f32Pool',
   'qu8MaxPool',
   'f32Binary',
+  'qu8Binary',
   'f32Unary',
   'f32Affine',
   'f32Reduce',

@@ -248,6 +248,27 @@ const RULES: Record<
     };
   },
 
+  qu8Binary(args) {
+    const [, rows, n, a, , , b, bPitch, , , y] = args;
+    return {
+      ns: rows * n * ELEMENT,
+      spread: 13,
+      parts: count =>
+        rows === 1
+          ? ranges(n, RUN_GRAIN, count).map(([from, to]) =>
+              replaced(args, { 2: to - from, 3: a + from, 6: b + from, 10: y + from }),
+            )
+          : ranges(rows, 1, count).map(([from, to]) =>
+              replaced(args, {
+                1: to - from,
+                3: a + from * n,
+                6: b + from * bPitch,
+                10: y + from * n,
+              }),
+            ),
+    };
+  },
+
   f32Unary([op, x, n, p0, p1, y]) {
     if (x === y) return undefined;
     return {

@@ -260,6 +260,22 @@ export const CALLS: readonly Call[] = [
       ];
     });
   }),
+  ...[
+    [1, 1, 1],
+    [1, 1001, 1001],
+    [1, 130, 0],
+    [9, 13, 0],
+    [20, 33, 33],
+  ].flatMap(sizes =>
+    [0, 1, 2].map(op => {
+      const [rows, n, bPitch] = sizes;
+      return call('qu8Binary', `${op} ${nameOf(sizes)}`, (_, output, { put, reserve }) => [
+        ...[op, rows, n, put(random.bytes(rows * n)), 100, 0.1],
+        ...[put(random.bytes(n + (rows - 1) * bPitch)), bPitch, 20, 0.2],
+        ...[output(rows * n), 3, 90, reserve(32)],
+      ]);
+    }),
+  ),
   ...[1, 3, 64, 65, 1001].flatMap(n =>
     [1, 10, 12, 13].map(op =>
       call('f32Unary', `${op} [${n}]`, (floats, output) => [
