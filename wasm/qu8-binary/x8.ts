@@ -65,10 +65,15 @@ function binary(
       const y1 = apply(op, high(u, aScales), high(v, bScales));
       const count = n - j;
       storeBytes8(y + <usize>j, quantise8(y0, y1, inverse, zero), count);
-      const l = onlyLanes(y0, count);
-      const h = count > LANES ? onlyLanes(y1, count - LANES) : l;
-      least = f32x4.pmin(least, f32x4.pmin(l, h));
-      greatest = f32x4.pmax(greatest, f32x4.pmax(l, h));
+      if (count >= 8) {
+        least = f32x4.pmin(least, f32x4.pmin(y0, y1));
+        greatest = f32x4.pmax(greatest, f32x4.pmax(y0, y1));
+      } else {
+        const l = onlyLanes(y0, count);
+        const h = count > LANES ? onlyLanes(y1, count - LANES) : l;
+        least = f32x4.pmin(least, f32x4.pmin(l, h));
+        greatest = f32x4.pmax(greatest, f32x4.pmax(l, h));
+      }
     }
     a += <usize>n;
     b += <usize>bPitch;

@@ -39,8 +39,11 @@ const WORTH_NS = 60_000;
 /** A tile is not smaller than this: taking one costs 1 µs. */
 const SMALLEST_TILE_NS = 15_000;
 
-/** Nor larger than this, so that the page gets its turn in time. */
-const LARGEST_TILE_NS = 2_000_000;
+/**
+ * Nor larger than this, so that the page gets its turn in time. Each tile reads all the weights
+ * anew: ESRGAN-slim is 3 % slower in tiles of 2 ms than in one piece.
+ */
+const LARGEST_TILE_NS = 4_000_000;
 
 /** Tiles for each thread, so that a slow core does not hold the others up. */
 const TILES_PER_THREAD = 4;
