@@ -4,8 +4,8 @@
  *
  *     conv int8 ──bytes──► max pool ──bytes──► conv int8 ──floats──► softmax
  *
- * so that nothing is rounded which would not be rounded otherwise. Pure: it knows nodes, not
- * processors.
+ * so that nothing is rounded which would not be rounded otherwise. The exception are residual sums
+ * (`blend`): their terms are rounded first. Pure: it knows nodes, not processors.
  */
 import type { Node } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
