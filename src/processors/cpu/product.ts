@@ -2,8 +2,9 @@
  * The heart of the CPU: patches x [pixels, k] * weights w [k, n] -> y [pixels, n], with bias and
  * activation, in float32 or in int8. Convolution and matrix product both end here.
  *
- * Int8 (`int8.ts`): sums are exact integers, of bytes by signed bytes packed once. x may lie as bytes already; otherwise its range is measured and it is quantised here. y becomes
- * floats, or bytes where it is told their range.
+ * Int8 (`int8.ts`): sums are exact integers, of bytes by signed bytes packed once. x may lie as bytes
+ * already; otherwise its range is measured and it is quantised here. y becomes floats, or bytes where
+ * it is told their range.
  */
 import { env } from '@tensorflow/tfjs-core';
 
