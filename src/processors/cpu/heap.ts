@@ -160,7 +160,7 @@ export function withSharedMemory(module: Uint8Array): Uint8Array {
 }
 
 /**
- * In a Worker at once: WebKitGTK 2.48 under load loses the promise of one instantiation in ten
+ * In a Worker at once: WebKitGTK 2.50 under load loses the promise of one instantiation in ten
  * there, and nothing waits for a Worker's thread. Pages have to be asynchronous.
  */
 async function instantiate(
