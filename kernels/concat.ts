@@ -13,7 +13,7 @@ import type { Attributes, Named, Need, Spec } from '../src/graph/kernel.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
 import type { CpuBuffer } from '../src/processors/cpu/processor.js';
 import type { Quantisation } from '../src/processors/cpu/quantisation.js';
-import { quantisationOf, rangeOf } from '../src/processors/cpu/quantisation.js';
+import { quantisationOf, rangeOf, unionOf } from '../src/processors/cpu/quantisation.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
@@ -32,11 +32,7 @@ function commonQuantisation(buffers: readonly CpuBuffer[]): Quantisation | undef
   if (parts.length < buffers.length) return undefined;
   const [first] = parts;
   if (parts.every(({ scale, zero }) => scale === first.scale && zero === first.zero)) return first;
-  const ranges = parts.map(rangeOf);
-  return quantisationOf([
-    Math.min(...ranges.map(([min]) => min)),
-    Math.max(...ranges.map(([, max]) => max)),
-  ]);
+  return quantisationOf(unionOf(parts.map(rangeOf)));
 }
 
 export const concat: Kernel = {

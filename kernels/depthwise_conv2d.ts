@@ -91,7 +91,10 @@ const rules = {
     const { x, filter } = inputs as { x: Argument<CpuBuffer>; filter: Argument<CpuBuffer> };
     const spec = outputs[0];
     return withActivation(cpu, inputs, attributes, spec.shape, activation => [
-      depthwise(cpu, { x, filter, info, spec, activation, int8, ...(range && { range }) }),
+      depthwise(cpu, {
+        ...{ x, filter, info, spec, n: spec.shape[3], activation, int8 },
+        ...(range && { range }),
+      }),
     ]);
   },
 

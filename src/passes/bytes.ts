@@ -8,6 +8,7 @@
  * (`blend`): their terms are rounded first. Pure: it knows nodes, not processors.
  */
 import type { Node } from '../graph/graph.js';
+import type { WritesBytes } from '../graph/kernel.js';
 import type { Value } from '../graph/value.js';
 
 /** What the pass must know of a node. */
@@ -15,7 +16,7 @@ export interface ByteRules {
   /** Whether it multiplies bytes in this run. */
   int8(node: Node, index: number): boolean;
   /** How it writes bytes, see `Kernel.writesBytes`. */
-  writes(node: Node, index: number): 'range' | 'blend' | 'same' | undefined;
+  writes(node: Node, index: number): WritesBytes | undefined;
 }
 
 /**
@@ -28,6 +29,8 @@ export function placeBytes(
 ): (readonly number[] | undefined)[] {
   const producers = new Map<Value, number>();
   const readers = new Map<Value, { index: number; name: string }[]>();
+  const writes = nodes.map((node, i) => rules.writes(node, i));
+  const int8 = nodes.map((node, i) => rules.int8(node, i));
   const canWrite: boolean[] = [];
   nodes.forEach((node, index) => {
     const inputs = Object.entries(node.inputs);
@@ -35,11 +38,10 @@ export function placeBytes(
       readers.set(value, [...(readers.get(value) ?? []), { index, name }]);
     }
     for (const value of node.outputs) producers.set(value, index);
-    const writes = rules.writes(node, index);
     canWrite[index] =
-      writes === 'range'
-        ? rules.int8(node, index)
-        : !!writes && inputs.every(([, { value }]) => canWrite[producers.get(value) ?? -1]);
+      writes[index] === 'range'
+        ? int8[index]
+        : !!writes[index] && inputs.every(([, { value }]) => canWrite[producers.get(value) ?? -1]);
   });
   // From the end: the node by whose result a result is known to be bytes, itself or a later one.
   const ends: (number | undefined)[] = nodes.map(() => undefined);
@@ -48,19 +50,20 @@ export function placeBytes(
     const own = readers.get(value) ?? [];
     if (!canWrite[i] || value.refs > 0 || own.length === 0) continue;
     const wantsBytes = own.every(({ index, name }) => {
-      const writesOn = rules.writes(nodes[index], index);
-      if (writesOn === 'same' || writesOn === 'blend') return ends[index] !== undefined;
-      return rules.int8(nodes[index], index) && name === activationsOf(nodes[index]);
+      if (writes[index] === 'same' || writes[index] === 'blend') return ends[index] !== undefined;
+      return int8[index] && name === activationsOf(nodes[index]);
     });
     if (!wantsBytes) continue;
     const [{ index: next }] = own;
-    ends[i] = own.length === 1 && rules.writes(nodes[next], next) === 'same' ? ends[next] : i;
+    ends[i] = own.length === 1 && writes[next] === 'same' ? ends[next] : i;
   }
+  const groups = new Map<number, number[]>();
   return ends.map((end, i) => {
-    if (end === undefined || rules.writes(nodes[i], i) === 'same') return undefined;
-    return nodes.flatMap((node, j) =>
-      ends[j] === end && rules.writes(node, j) !== 'same' ? j : [],
-    );
+    if (end === undefined || writes[i] === 'same') return undefined;
+    const group = groups.get(end) ?? [];
+    group.push(i);
+    groups.set(end, group);
+    return group;
   });
 }
 

@@ -1,7 +1,7 @@
 /**
  * A kernel of ours: the rules the planner reads and a lowering for each processor.
  */
-import type { Attributes, Named, Problem, Rules, Spec } from '../graph/kernel.js';
+import type { Attributes, Named, Problem, Rules, Spec, WritesBytes } from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { Range } from './cpu/quantisation.js';
@@ -32,19 +32,13 @@ export interface Call<B> {
   readonly range?: Range;
 }
 
-export type WritesBytes = 'range' | 'blend' | 'same';
-
 export interface Kernel extends Rules {
   /** Whether the CPU lowering has an int8 path for this call. */
   quantises?(
     call: { inputs: Named<Spec>; outputs: readonly Spec[]; attributes: Attributes },
     cpu: CpuProcessor,
   ): boolean;
-  /**
-   * How the CPU lowering writes bytes. `range`: of the range it is given, when it runs in int8;
-   * `blend`: the same, when all of its inputs are bytes; `same`: of the scale of its inputs, which
-   * it only moves. Absent: it writes floats.
-   */
+  /** How the CPU lowering writes bytes; absent: it writes floats. */
   writesBytes?(call: {
     inputs: Named<Spec>;
     attributes: Attributes;

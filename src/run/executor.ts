@@ -19,7 +19,7 @@ import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Range } from '../processors/cpu/quantisation.js';
-import { betterRange } from '../processors/cpu/quantisation.js';
+import { betterRange, unionOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
@@ -292,7 +292,7 @@ export class Executor {
       this.learnRange(node, layer);
       return;
     }
-    const { quantised } = run(union(group.flatMap(({ range }) => (range ? [range] : []))));
+    const { quantised } = run(unionOf(group.flatMap(({ range }) => (range ? [range] : []))));
     yield* this.cpuDone();
     const spread = quantised?.spread;
     const better = spread && betterRange(layer.range, spread);
@@ -356,11 +356,6 @@ export class Executor {
 function isInt8(node: Node, layer: Layer, { precision, budget }: Settings): boolean {
   if (!layer.weights.has(node.inputs[node.kernel.weights!].value)) return false;
   return precision === 'int8' || (layer.error !== undefined && layer.error <= budget);
-}
-
-/** The smallest range that holds all of these. */
-function union(ranges: readonly Range[]): Range {
-  return [Math.min(...ranges.map(([min]) => min)), Math.max(...ranges.map(([, max]) => max))];
 }
 
 /** Output channels [from, to) of a node, and what they need. */

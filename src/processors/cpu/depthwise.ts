@@ -7,50 +7,40 @@ import type { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
-import type { Activation } from './activation.js';
-import { finish } from './activation.js';
-import type { PackedWeights } from './int8.js';
-import { bytesOf, dotKind, imageOf, packWeights, withScales, withSpread } from './int8.js';
+import type { Bytes, Int8Layer, PackedWeights } from './int8.js';
+import {
+  computeLayer,
+  dotKind,
+  imageOf,
+  isOneInstruction,
+  packWeights,
+  withScales,
+} from './int8.js';
 import { imageSize, paddedSize, patchesOfConv } from './patches.js';
 import type { CpuBuffer, CpuProcessor } from './processor.js';
-import type { Quantisation, Range } from './quantisation.js';
-import { quantisationOf } from './quantisation.js';
+import type { Quantisation } from './quantisation.js';
 
 /** Taps of one step of the kernel. */
 const STEP = 4;
 
-export interface Depthwise {
-  x: Argument<CpuBuffer>;
+export interface Depthwise extends Int8Layer {
   filter: Argument<CpuBuffer>;
   info: backend_util.Conv2DInfo;
   /** Of y. */
   spec: Spec;
-  activation: Activation;
-  int8: boolean;
-  /** Of y, where it shall be bytes. */
-  range?: Range;
 }
 
 export function depthwise(cpu: CpuProcessor, d: Depthwise): CpuBuffer {
-  const { x, filter, info, activation } = d;
-  const { filterHeight, filterWidth, inChannels } = info;
-  const input = d.int8 ? (x.buffer.quantised ?? quantisationOf(x.range())) : undefined;
-  // 16-bit products where the dot has room for 7 bits only, which filters this small feel.
-  const packed =
-    input && packWeights(cpu, 'taps', filter, 1, filterHeight * filterWidth, inChannels);
-  const target = packed && bytesOf(cpu, d.range, activation, inChannels);
-  if (target) {
-    return cpu.fillBytes(d.spec, target, y => {
-      withSpread(cpu, y, spread => {
-        int8Depthwise(cpu, d, input, packed, y.pointer, { ...target, spread });
-      });
-    });
-  }
-  return cpu.fill(d.spec, y => {
-    if (packed) int8Depthwise(cpu, d, input, packed, y.address());
-    else floatDepthwise(cpu, d, y);
-    finish(cpu, activation, y);
-  });
+  const taps = d.info.filterHeight * d.info.filterWidth;
+  return computeLayer(
+    cpu,
+    d.spec,
+    d,
+    // 8 bits on every machine: filters this small feel 7.
+    () => packWeights(cpu, 'taps', d.filter, 1, taps, d.n),
+    (input, packed, to, bytes) => int8Depthwise(cpu, d, input, packed, to, bytes),
+    y => floatDepthwise(cpu, d, y),
+  );
 }
 
 /** @param to pointer to floats; to bytes where `bytes` says which. */
@@ -60,7 +50,7 @@ function int8Depthwise(
   { scale, zero }: Quantisation,
   packed: PackedWeights,
   to: number,
-  bytes?: Quantisation & { spread: number },
+  bytes?: Bytes,
 ): void {
   const { outHeight: oh, outWidth: ow, inChannels: c, batchSize } = info;
   const patches = patchesOfConv(info);
@@ -73,7 +63,7 @@ function int8Depthwise(
       cpu.heap.i32(taps, offsets.length).set(offsets);
       for (let i = 0; i < batchSize; i++) {
         cpu.heap.kernels.qu8Depthwise(
-          dot === 'usdot' || dot === 'sdot' ? 0 : 1,
+          isOneInstruction(dot) ? 0 : 1,
           image + i * paddedSize(patches),
           oh,
           ow,

@@ -8,8 +8,10 @@
  */
 import { env } from '@tensorflow/tfjs-core';
 
+import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import type { Activation } from './activation.js';
+import { finish } from './activation.js';
 import type { Quantised } from './buffer.js';
 import type { DotKind } from './heap.js';
 import type { Patches } from './patches.js';
@@ -32,21 +34,22 @@ export function dotKind(cpu: CpuProcessor): DotKind {
  * Forcing a product forces int8 too.
  */
 export function paysForTaps(cpu: CpuProcessor): boolean {
-  return env().get('MULAYER_DOT') !== 'auto' || ['usdot', 'sdot'].includes(dotKind(cpu));
+  return env().get('MULAYER_DOT') !== 'auto' || isOneInstruction(dotKind(cpu));
 }
 
+/** Whether the machine has the dot as one instruction, with exact sums. */
+export const isOneInstruction = (dot: DotKind): boolean => dot === 'usdot' || dot === 'sdot';
+
 /** How weights are packed: for a product, or for the taps of a depthwise filter. */
-export type Layout = DotKind | 'taps' | 'taps7';
+export type Layout = DotKind | 'taps';
 
 const PACKED = { pack: 'qs8Pack', packedBytes: 'qs8PackedBytes', largest: 127 } as const;
-const TAPS = { pack: 'qs8PackTaps', packedBytes: 'qs8PackedBytesTaps', largest: 127 } as const;
 const LAYOUTS = {
   usdot: PACKED,
   sdot: PACKED,
   usdot7: { ...PACKED, largest: 64 },
   i16: { pack: 'qs8PackI16', packedBytes: 'qs8PackedBytesI16', largest: 127 },
-  taps: TAPS,
-  taps7: { ...TAPS, largest: 64 },
+  taps: { pack: 'qs8PackTaps', packedBytes: 'qs8PackedBytesTaps', largest: 127 },
 } as const;
 
 export interface PackedWeights {
@@ -136,25 +139,9 @@ function pad(
   patches: Patches,
   xor: number,
 ): Block {
-  const { height, width, channels, top, left, paddedHeight, paddedWidth } = patches;
-  const size = paddedSize(patches);
-  const block = cpu.block(patches.batch * size);
-  for (let i = 0; i < patches.batch; i++) {
-    cpu.heap.kernels.x8Pad(
-      pointer + i * imageSize(patches),
-      height,
-      width,
-      channels,
-      top,
-      left,
-      paddedHeight,
-      paddedWidth,
-      zero,
-      xor,
-      block.pointer + i * size,
-    );
-  }
-  return block;
+  return paddedImages(cpu, patches, (image, geometry, to) =>
+    cpu.heap.kernels.x8Pad(pointer + image, ...geometry, zero, xor, to),
+  );
 }
 
 /** The padded images as QUInt8; consumers with the same padding share them. */
@@ -165,32 +152,78 @@ function quantise(
   { scale, zero }: Quantisation,
   xor: number,
 ): Block {
-  const { height, width, channels, top, left, paddedHeight, paddedWidth } = patches;
+  return cpu.withDense(x.buffer, pointer =>
+    paddedImages(cpu, patches, (image, geometry, to) =>
+      cpu.heap.kernels.f32ToQu8(pointer + 4 * image, ...geometry, 1 / scale, zero, xor, to),
+    ),
+  );
+}
+
+/** [h, w, c, top, left, hp, wp] of an image and its border. */
+type Geometry = readonly [number, number, number, number, number, number, number];
+
+/** A block of padded images, each written by `write`; `image`: elements before it. */
+function paddedImages(
+  cpu: CpuProcessor,
+  patches: Patches,
+  write: (image: number, geometry: Geometry, to: number) => void,
+): Block {
+  const { height, width, channels, top, left, paddedHeight, paddedWidth, batch } = patches;
+  const geometry = [height, width, channels, top, left, paddedHeight, paddedWidth] as const;
   const size = paddedSize(patches);
-  const block = cpu.block(patches.batch * size);
-  cpu.withDense(x.buffer, image => {
-    for (let i = 0; i < patches.batch; i++) {
-      cpu.heap.kernels.f32ToQu8(
-        image + 4 * i * imageSize(patches),
-        height,
-        width,
-        channels,
-        top,
-        left,
-        paddedHeight,
-        paddedWidth,
-        1 / scale,
-        zero,
-        xor,
-        block.pointer + i * size,
-      );
-    }
-  });
+  const block = cpu.block(batch * size);
+  for (let i = 0; i < batch; i++) {
+    write(i * imageSize(patches), geometry, block.pointer + i * size);
+  }
   return block;
 }
 
+/** A layer that computes in int8 or in float32, and what either needs. */
+export interface Int8Layer {
+  readonly x: Argument<CpuBuffer>;
+  /** Channels of y. */
+  readonly n: number;
+  readonly activation: Activation;
+  readonly int8: boolean;
+  /** Of y, where it shall be bytes. */
+  readonly range?: Range;
+}
+
+/** How y becomes bytes, and where its own range is noted. */
+export type Bytes = Quantisation & { readonly spread: number };
+
+/**
+ * y of a layer: in int8 where that is wanted and both operands are finite, as bytes where a range is
+ * given and the epilogue can.
+ *
+ * @param pack packs the weights; undefined where they are not finite
+ * @param inInt8 fills `to`, a pointer to floats, or to bytes where `bytes` says which
+ */
+export function computeLayer(
+  cpu: CpuProcessor,
+  spec: Spec,
+  { x, n, activation, int8, range }: Int8Layer,
+  pack: () => PackedWeights | undefined,
+  inInt8: (input: Quantisation, packed: PackedWeights, to: number, bytes?: Bytes) => void,
+  inFloat32: (y: CpuBuffer) => void,
+): CpuBuffer {
+  const input = int8 ? (x.buffer.quantised ?? quantisationOf(x.range())) : undefined;
+  const packed = input && pack();
+  const target = packed && bytesOf(cpu, range, activation, n);
+  if (target) {
+    return cpu.fillBytes(spec, target, y => {
+      withSpread(cpu, y, spread => inInt8(input, packed, y.pointer, { ...target, spread }));
+    });
+  }
+  return cpu.fill(spec, y => {
+    if (packed) inInt8(input, packed, y.address());
+    else inFloat32(y);
+    finish(cpu, activation, y);
+  });
+}
+
 /** How y shall become bytes, where it can: with an activation and a bias of the epilogue. */
-export function bytesOf(
+function bytesOf(
   cpu: CpuProcessor,
   range: Range | undefined,
   activation: Activation,

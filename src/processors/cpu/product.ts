@@ -8,52 +8,32 @@
  */
 import { env } from '@tensorflow/tfjs-core';
 
-import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import type { CpuBuffer, CpuProcessor } from './processor.js';
-import type { Activation } from './activation.js';
-import { finish } from './activation.js';
 import type { DotKind } from './heap.js';
-import type { PackedWeights } from './int8.js';
-import { bytesOf, dotKind, imageOf, packWeights, withScales, withSpread } from './int8.js';
+import type { Bytes, Int8Layer, PackedWeights } from './int8.js';
+import { computeLayer, dotKind, imageOf, packWeights, withScales } from './int8.js';
 import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
-import type { Quantisation, Range } from './quantisation.js';
-import { quantisationOf } from './quantisation.js';
+import type { Quantisation } from './quantisation.js';
 
-export interface Product {
-  x: Argument<CpuBuffer>;
+export interface Product extends Int8Layer {
   patches: Patches;
   /** [k, n], perhaps a view on columns of a wider matrix. */
   w: Argument<CpuBuffer>;
-  n: number;
-  activation: Activation;
-  int8: boolean;
-  /** Of y, where it shall be bytes. */
-  range?: Range;
 }
 
 /** y [batch, pixels, n] */
 export function product(cpu: CpuProcessor, p: Product): CpuBuffer {
-  const { patches, n } = p;
-  const spec: Spec = { shape: [patches.batch, patches.pixels, n], dtype: 'float32' };
-  const input = p.int8 ? (p.x.buffer.quantised ?? quantisationOf(p.x.range())) : undefined;
-  const packed =
-    input &&
-    packWeights(cpu, dotFor(cpu, n), p.w, patches.segmentOffsets.length, patches.segmentLength, n);
-  const target = packed && bytesOf(cpu, p.range, p.activation, n);
-  if (target) {
-    return cpu.fillBytes(spec, target, y => {
-      withSpread(cpu, y, spread => {
-        int8Product(cpu, p, input, packed, y.pointer, { ...target, spread });
-      });
-    });
-  }
-  return cpu.fill(spec, y => {
-    if (packed) int8Product(cpu, p, input, packed, y.address());
-    else floatProduct(cpu, p, y);
-    finish(cpu, p.activation, y);
-  });
+  const { batch, pixels, segmentOffsets, segmentLength } = p.patches;
+  return computeLayer(
+    cpu,
+    { shape: [batch, pixels, p.n], dtype: 'float32' },
+    p,
+    () => packWeights(cpu, dotFor(cpu, p.n), p.w, segmentOffsets.length, segmentLength, p.n),
+    (input, packed, to, bytes) => int8Product(cpu, p, input, packed, to, bytes),
+    y => floatProduct(cpu, p, y),
+  );
 }
 
 function floatProduct(
@@ -130,7 +110,7 @@ function int8Product(
   { scale, zero }: Quantisation,
   packed: PackedWeights,
   to: number,
-  bytes?: Quantisation & { spread: number },
+  bytes?: Bytes,
 ): void {
   const { kernels } = cpu.heap;
   const dot = dotFor(cpu, n);

@@ -35,6 +35,11 @@ export function rangeOf({ scale, zero }: Quantisation): Range {
   return [-zero * scale, (QUINT8_MAX - zero) * scale];
 }
 
+/** The smallest range that holds all of these. */
+export function unionOf(ranges: readonly Range[]): Range {
+  return [Math.min(...ranges.map(([min]) => min)), Math.max(...ranges.map(([, max]) => max))];
+}
+
 /**
  * The guard of a learned range. `seen` is what a layer gave before it became bytes: the range that
  * would have held it where this one did not, or was too wide for it; undefined where all is well.
