@@ -10,13 +10,14 @@
 import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Need, Spec } from '../src/graph/kernel.js';
-import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
+import { bytesPerNumber } from '../src/processors/cpu/buffer.js';
+import { copyStrided } from '../src/processors/cpu/moves.js';
 import type { CpuBuffer } from '../src/processors/cpu/processor.js';
 import type { Quantisation } from '../src/processors/cpu/quantisation.js';
 import { quantisationOf, rangeOf, unionOf } from '../src/processors/cpu/quantisation.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
-import { allNumeric, sizeOf } from './guards.js';
+import { allNumeric } from './guards.js';
 
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
   const [first] = Object.values(inputs);
@@ -71,31 +72,29 @@ export const concat: Kernel = {
 
   writesBytes: () => 'same',
 
-  cpu(cpu, call) {
-    const { inputs, attributes, outputs } = call;
-    const [y] = outputs;
-    if (y.dtype === 'bool') return cpu.tfjs(call);
+  cpu(cpu, { inputs, attributes, outputs: [y] }) {
     const axis = axisOf(inputs, attributes);
-    const bytes = commonQuantisation(Object.values(inputs).map(({ buffer }) => buffer));
+    const all = Object.values(inputs);
+    // Each input is a matrix [rows, its part of the axis and all that follows], and so is the result.
+    const rows = util.sizeFromShape(y.shape.slice(0, axis));
+    const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis));
+    const pitch = rowOf(y);
+    const place = (elementBytes: 1 | 4, from: number, width: number, to: number) =>
+      copyStrided(cpu, elementBytes, from, [width, 1], to, [pitch, 1], [rows, width]);
+    const bytes = commonQuantisation(all.map(({ buffer }) => buffer));
     if (bytes) {
-      // Each input is a matrix [rows, its part of the axis and all that follows].
-      const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis));
-      const rows = util.sizeFromShape(y.shape.slice(0, axis));
-      const pitch = rowOf(y);
       const joined = cpu.fillBytes(y, bytes, ({ pointer, scale, zero }) => {
-        const { kernels } = cpu.heap;
-        for (const x of Object.values(inputs)) {
+        for (const x of all) {
           const from = x.buffer.quantised!;
           const width = rowOf(x);
           if (from.scale === scale && from.zero === zero) {
-            kernels.x8Copy(from.pointer, rows, width, width, pointer, pitch);
+            place(1, from.pointer, width, pointer);
           } else {
-            const factor = from.scale / scale;
-            kernels.qu8Requantise(
+            cpu.heap.kernels.qu8Requantise(
               from.pointer,
               rows,
               width,
-              factor,
+              from.scale / scale,
               from.zero,
               zero,
               pointer,
@@ -107,23 +106,13 @@ export const concat: Kernel = {
       });
       return [joined];
     }
-    const yStrides = stridesOf(y.shape);
+    const elementBytes = bytesPerNumber(y.dtype);
     const result = cpu.fill(y, whole => {
-      let at = 0;
-      for (const x of Object.values(inputs)) {
-        if (sizeOf(x) > 0) {
-          cpu.withDense(x.buffer, pointer =>
-            copyStrided(
-              cpu,
-              pointer,
-              stridesOf(x.shape),
-              whole.address() + 4 * at * yStrides[axis],
-              yStrides,
-              x.shape,
-            ),
-          );
-        }
-        at += x.shape[axis];
+      let to = whole.address();
+      for (const x of all) {
+        const width = rowOf(x);
+        cpu.withDense(x.buffer, from => place(elementBytes, from, width, to));
+        to += elementBytes * width;
       }
     });
     return [result];

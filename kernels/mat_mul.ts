@@ -11,7 +11,7 @@ import { ArgumentError } from '../src/errors.js';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import type { Activation } from '../src/processors/cpu/activation.js';
 import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
-import { copyStrided } from '../src/processors/cpu/elementwise.js';
+import { copyStrided } from '../src/processors/cpu/moves.js';
 import { patchesOfMatMul } from '../src/processors/cpu/patches.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { CpuBuffer } from '../src/processors/cpu/processor.js';
@@ -88,6 +88,7 @@ function transposed(cpu: CpuProcessor, { buffer, shape }: Argument<CpuBuffer>): 
     cpu.withDense(buffer, x =>
       copyStrided(
         cpu,
+        4,
         x,
         [rows * columns, 1, columns],
         y.address(),

@@ -3,12 +3,17 @@
  * last axis is not padded.
  */
 import type { Attributes } from '../src/graph/kernel.js';
-import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
+import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 const paddingsOf = ({ paddings }: Attributes) => paddings as [number, number][];
+
+const valueOf = ({ constantValue = 0 }: Attributes) => constantValue as number;
+
+/** The 32 bits of a float as an integer. */
+const bitsOf = (value: number): number => new Int32Array(Float32Array.of(value).buffer)[0];
 
 export const pad: Kernel = {
   name: 'PadV2',
@@ -32,27 +37,20 @@ export const pad: Kernel = {
     return { inputs: { x: { axis, from, to } } };
   },
 
-  cpu(cpu, { inputs, attributes, outputs }) {
-    const x = inputs.x;
+  // No other number is sure to be one of the bytes.
+  writesBytes: ({ attributes }) => (valueOf(attributes) === 0 ? 'same' : undefined),
+
+  cpu(cpu, { inputs: { x }, attributes, outputs: [y] }) {
     const paddings = paddingsOf(attributes);
-    const yStrides = stridesOf(outputs[0].shape);
-    const start = paddings.reduce((at, [before], i) => at + before * yStrides[i], 0);
-    const y = cpu.fill(outputs[0], result => {
-      const all = cpu.heap.f32(result.address(), result.size);
-      all.fill((attributes.constantValue as number | undefined) ?? 0);
-      if (sizeOf(x) === 0) return;
-      cpu.withDense(x.buffer, pointer =>
-        copyStrided(
-          cpu,
-          pointer,
-          stridesOf(x.shape),
-          result.address() + 4 * start,
-          yStrides,
-          x.shape,
-        ),
-      );
-    });
-    return [y];
+    const strides = stridesOf(y.shape);
+    const start = paddings.reduce((at, [before], i) => at + before * strides[i], 0);
+    const value = valueOf(attributes);
+    const { kernels } = cpu.heap;
+    const write = (from: number, to: number, bytes: 1 | 4) => {
+      kernels.fill(bytes, to, sizeOf(y), bytes === 1 ? x.buffer.quantised!.zero : bitsOf(value));
+      copyStrided(cpu, bytes, from, stridesOf(x.shape), to + bytes * start, strides, x.shape);
+    };
+    return [moveElements(cpu, x.buffer, y, write, value === 0)];
   },
 
   // Its program for 5 axes and more does not compile.

@@ -5,7 +5,7 @@
 import { backend_util, slice_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Spec } from '../src/graph/kernel.js';
-import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
+import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
@@ -25,24 +25,13 @@ function copyGrid(
   y: Spec,
   { begin, strides, size }: Grid,
 ): CpuBuffer {
-  const xStrides = stridesOf(x.shape);
-  const start = begin.reduce((at, first, axis) => at + first * xStrides[axis], 0);
-  return cpu.fill(y, result =>
-    cpu.withDense(x.buffer, pointer =>
-      copyStrided(
-        cpu,
-        pointer + 4 * start,
-        xStrides.map((stride, axis) => stride * strides[axis]),
-        result.address(),
-        stridesOf(size),
-        size,
-      ),
-    ),
+  const strideOf = stridesOf(x.shape);
+  const start = begin.reduce((at, first, axis) => at + first * strideOf[axis], 0);
+  const xStrides = strideOf.map((stride, axis) => stride * strides[axis]);
+  return moveElements(cpu, x.buffer, y, (from, to, bytes) =>
+    copyStrided(cpu, bytes, from + bytes * start, xStrides, to, stridesOf(size), size),
   );
 }
-
-/** Bool lies in single bytes, which the strided copy does not know. */
-const isFourBytes = ({ dtype }: Spec): boolean => dtype !== 'bool';
 
 const ones = (n: number): number[] => new Array<number>(n).fill(1);
 
@@ -77,11 +66,11 @@ export const slice: Kernel = {
     };
   },
 
-  cpu(cpu, call) {
-    const x = call.inputs.x;
-    if (!isFourBytes(x) || x.shape.length === 0) return cpu.tfjs(call);
-    const [begin, size] = sliceParameters(x, call.attributes);
-    return [copyGrid(cpu, x, call.outputs[0], { begin, strides: ones(size.length), size })];
+  writesBytes: () => 'same',
+
+  cpu(cpu, { inputs: { x }, attributes, outputs }) {
+    const [begin, size] = sliceParameters(x, attributes);
+    return [copyGrid(cpu, x, outputs[0], { begin, strides: ones(size.length), size })];
   },
 
   gpu: tfjsOnGpu,
@@ -107,12 +96,12 @@ export const stridedSlice: Kernel = {
   accepts: allNumeric,
   infer: ({ x }, attributes) => [{ shape: stridedInfo(x, attributes).finalShape, dtype: x.dtype }],
 
-  cpu(cpu, call) {
-    const x = call.inputs.x;
-    if (!isFourBytes(x)) return cpu.tfjs(call);
-    const { begin, end, strides } = stridedInfo(x, call.attributes);
+  writesBytes: () => 'same',
+
+  cpu(cpu, { inputs: { x }, attributes, outputs }) {
+    const { begin, end, strides } = stridedInfo(x, attributes);
     const size = slice_util.computeOutShape(begin, end, strides);
-    return [copyGrid(cpu, x, call.outputs[0], { begin, strides, size })];
+    return [copyGrid(cpu, x, outputs[0], { begin, strides, size })];
   },
 
   gpu: tfjsOnGpu,
@@ -138,7 +127,6 @@ function parts({ x, value }: { x?: Spec; value?: Spec }, attributes: Attributes)
 
 function splitOnCpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[] {
   const x = Object.values(call.inputs)[0];
-  if (!isFourBytes(x)) return cpu.tfjs(call);
   const { axis, parts: all } = parts(call.inputs, call.attributes);
   return all.map(({ at, length }, i) => {
     const y = call.outputs[i];
@@ -166,6 +154,7 @@ export const splitV: Kernel = {
     }));
   },
 
+  writesBytes: () => 'same',
   cpu: splitOnCpu,
   gpu: tfjsOnGpu,
 };
@@ -182,6 +171,7 @@ export const unpack: Kernel = {
     return all.map(() => ({ shape: shape.filter((_, a) => a !== axis), dtype }));
   },
 
+  writesBytes: () => 'same',
   cpu: splitOnCpu,
   gpu: tfjsOnGpu,
 };

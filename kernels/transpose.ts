@@ -2,7 +2,7 @@
  * Transpose: `x [d_0,...] -> y [d_perm[0],...]`. Keeps slices while the last axis stays the last.
  */
 import type { Attributes } from '../src/graph/kernel.js';
-import { copyStrided, stridesOf } from '../src/processors/cpu/elementwise.js';
+import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
@@ -23,18 +23,16 @@ export const transpose: Kernel = {
     return { inputs: { x: { axis, from, to } } };
   },
 
-  cpu(cpu, call) {
-    const x = call.inputs.x;
-    const y = call.outputs[0];
-    if (x.dtype === 'bool') return cpu.tfjs(call);
+  writesBytes: () => 'same',
+
+  cpu(cpu, { inputs: { x }, attributes, outputs: [y] }) {
     const strides = stridesOf(x.shape);
-    const xStrides = permOf(call.attributes).map(axis => strides[axis]);
-    const result = cpu.fill(y, buffer =>
-      cpu.withDense(x.buffer, pointer =>
-        copyStrided(cpu, pointer, xStrides, buffer.address(), stridesOf(y.shape), y.shape),
+    const xStrides = permOf(attributes).map(axis => strides[axis]);
+    return [
+      moveElements(cpu, x.buffer, y, (from, to, bytes) =>
+        copyStrided(cpu, bytes, from, xStrides, to, stridesOf(y.shape), y.shape),
       ),
-    );
-    return [result];
+    ];
   },
 
   gpu: tfjsOnGpu,

@@ -130,8 +130,6 @@ export interface WasmKernels {
     xor: number,
     y: Pointer,
   ): void;
-  /** y [rows,yPitch] = x [rows,xPitch], `width` bytes of each row. */
-  x8Copy(x: Pointer, rows: number, width: number, xPitch: number, y: Pointer, yPitch: number): void;
   /** y [rows,yPitch] = round((x [rows,width] - xZero) * factor) + yZero. */
   qu8Requantise(
     x: Pointer,
@@ -288,17 +286,32 @@ export interface WasmKernels {
   f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
   /** y [rows,c] = x * scale [c] + offset [c]. */
   f32Affine(x: Pointer, rows: number, c: number, scale: Pointer, offset: Pointer, y: Pointer): void;
-  /** Four-byte elements, rank <= 8; x strides may be 0 or negative. */
+  /** Elements of 1 or 4 bytes, sizes n, strides in elements; those of x may be 0 or negative. */
   copyStrided(
+    elementBytes: 1 | 4,
     x: Pointer,
     y: Pointer,
-    rank: number,
-    shape: Pointer,
-    xStrides: Pointer,
-    yStrides: Pointer,
+    n0: number,
+    n1: number,
+    n2: number,
+    n3: number,
+    n4: number,
+    n5: number,
+    x0: number,
+    x1: number,
+    x2: number,
+    x3: number,
+    x4: number,
+    x5: number,
+    y0: number,
+    y1: number,
+    y2: number,
+    y3: number,
+    y4: number,
+    y5: number,
   ): void;
-  /** n elements of the 32 bits `valueBits`. */
-  fill(y: Pointer, n: number, valueBits: number): void;
+  /** n elements of the lowest byte or all 32 bits of `valueBits`. */
+  fill(elementBytes: 1 | 4, y: Pointer, n: number, valueBits: number): void;
   /** op: 0 bilinear, 1 nearest. */
   f32Resize(
     op: number,

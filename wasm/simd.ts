@@ -56,7 +56,7 @@ export function storeLanes8(y: usize, low: v128, high: v128, count: i32): void {
   }
 }
 
-/** Copies `bytes` bytes (a multiple of 4); short runs without the call that memory.copy is. */
+/** Copies `bytes` bytes; short runs without the call that memory.copy is. */
 @inline
 export function copyRun(to: usize, from: usize, bytes: usize): void {
   if (bytes >= 512) {
@@ -68,10 +68,17 @@ export function copyRun(to: usize, from: usize, bytes: usize): void {
       to += 16;
       from += 16;
     }
-    while (to < end) {
-      store<u32>(to, load<u32>(from));
-      to += 4;
-      from += 4;
+    if (to < end) {
+      while (to + 4 <= end) {
+        store<u32>(to, load<u32>(from));
+        to += 4;
+        from += 4;
+      }
+      while (to < end) {
+        store<u8>(to, load<u8>(from));
+        to += 1;
+        from += 1;
+      }
     }
   }
 }

@@ -81,7 +81,7 @@ async function instantiateThreaded(
   const n = 1 << 20;
   const y = kernels.alloc(4 * n);
   while (queue.threads < threads) {
-    queue.kernels.fill(y, n, 0);
+    queue.kernels.fill(4, y, n, 0);
     queue.finish();
     await new Promise(resolve => setTimeout(resolve, 10));
   }

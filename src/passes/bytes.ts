@@ -46,9 +46,9 @@ export function placeBytes(
   // From the end: the node by whose result a result is known to be bytes, itself or a later one.
   const ends: (number | undefined)[] = nodes.map(() => undefined);
   for (let i = nodes.length - 1; i >= 0; i--) {
-    const [value] = nodes[i].outputs;
-    const own = readers.get(value) ?? [];
-    if (!canWrite[i] || value.refs > 0 || own.length === 0) continue;
+    const { outputs } = nodes[i];
+    const own = outputs.flatMap(value => readers.get(value) ?? []);
+    if (!canWrite[i] || outputs.some(({ refs }) => refs > 0) || own.length === 0) continue;
     const wantsBytes = own.every(({ index, name }) => {
       if (writes[index] === 'same' || writes[index] === 'blend') return ends[index] !== undefined;
       return int8[index] && name === activationsOf(nodes[index]);

@@ -9,9 +9,10 @@ const pool = kernel('MaxPool');
 const concat = kernel('Concat');
 const add = kernel('Add');
 const softmax = kernel('Softmax');
+const split = kernel('Split', { infer: ({ x }) => [x, x] });
 
 const WRITES: Record<string, ReturnType<ByteRules['writes']>> = {
-  ...{ Layer: 'range', Add: 'blend', MaxPool: 'same', Concat: 'same' },
+  ...{ Layer: 'range', Add: 'blend', MaxPool: 'same', Concat: 'same', Split: 'same' },
 };
 
 /** Who is int8 and who moves bytes goes by the names here. */
@@ -115,6 +116,19 @@ describe('placeBytes', () => {
     other.call(softmax, { x: twice });
     drop(b, twice);
     expect(place(other)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('goes through a split when all of its parts are wanted as bytes', () => {
+    for (const other of [conv(), softmax]) {
+      const recorder = new Recorder();
+      const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+      const left = recorder.call(split, { x: a });
+      const right = left.producer!.outputs[1];
+      recorder.call(conv(), { x: left, w: given(4, 4) });
+      recorder.call(other, other === softmax ? { x: right } : { x: right, w: given(4, 4) });
+      drop(a, left, right);
+      expect(place(recorder)[0]).toEqual(other === softmax ? undefined : [0]);
+    }
   });
 
   it('leaves a concatenation in floats when one part of it is', () => {

@@ -1,4 +1,4 @@
-/** wasm/x32-copy/strided.ts, wasm/f32-pad/rows.ts, wasm/x32-fill/x4.ts, wasm/x8-gather/rows.ts */
+/** wasm/x8-copy/strided.ts, wasm/f32-pad/rows.ts, wasm/x8-fill/run.ts, wasm/x8-gather/rows.ts */
 import { offsets, pad } from '../reference/copy';
 import { expectFloats, itOnBothBuilds } from './instantiate';
 import { Random } from './random';
@@ -40,6 +40,12 @@ function part(shape: number[], larger: number[], slice: boolean): Copy {
   };
 }
 
+/** As many numbers as the kernel has dimensions. */
+const six = (numbers: number[], filler: number) =>
+  [...numbers, ...new Array<number>(6 - numbers.length).fill(filler)] as [
+    ...[number, number, number, number, number, number],
+  ];
+
 const COPIES: Copy[] = [
   { name: 'a scalar', shape: [], xStrides: [], yStrides: [] },
   { name: 'nothing', shape: [3, 0, 2], xStrides: [0, 2, 1], yStrides: [0, 2, 1] },
@@ -49,7 +55,7 @@ const COPIES: Copy[] = [
     xStrides: [1],
     yStrides: [1],
   })),
-  ...[1, 3, 4, 5, 15, 16, 17, 18, 33].flatMap(a =>
+  ...[1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 18, 33, 65].flatMap(a =>
     [1, 3, 4, 5, 8, 17].map(b => transposition([a, b], [1, 0])),
   ),
   transposition([2, 5, 6, 7], [0, 3, 1, 2]),
@@ -57,7 +63,7 @@ const COPIES: Copy[] = [
   transposition([3, 4, 5, 6], [3, 2, 1, 0]),
   transposition([3, 4, 5], [1, 0, 2]),
   transposition([2, 3, 2, 3, 2, 3], [5, 0, 4, 1, 3, 2]),
-  transposition([2, 2, 2, 2, 2, 2, 2, 2], [7, 6, 5, 4, 3, 2, 1, 0]),
+  transposition([2, 2, 2, 2, 2, 2], [5, 4, 3, 2, 1, 0]),
   // Depth to space: [h,w,b,b,c] -> [h,b,w,b,c].
   transposition([3, 4, 2, 2, 5], [0, 2, 1, 3, 4]),
   transposition([1, 7, 1, 5], [3, 2, 1, 0]),
@@ -85,20 +91,20 @@ describe('copyStrided', () => {
       const least = pairs.reduce((a, [x]) => Math.min(a, x), 0);
       const size = pairs.reduce((a, [x]) => Math.max(a, x), 0) - least + 1;
       const length = pairs.reduce((a, [, y]) => Math.max(a, y), 0) + 1;
-      const x = new Random(1).floats(size);
-      const y = arena.reserve(length * 4);
-      kernels.copyStrided(
-        arena.put(x) - least * 4,
-        y,
-        copy.shape.length,
-        arena.put(Int32Array.from(copy.shape)),
-        arena.put(Int32Array.from(copy.xStrides)),
-        arena.put(Int32Array.from(copy.yStrides)),
-      );
-      // What the copy does not name keeps its 0xff, a NaN.
-      const wanted = new Float32Array(length).fill(NaN);
-      for (const [from, to] of pairs) wanted[to] = x[from - least]!;
-      expectFloats(arena.f32(y, length), wanted, copy.name);
+      const random = new Random(1);
+      for (const elementBytes of [1, 4] as const) {
+        const x = elementBytes === 1 ? random.bytes(size, 0, 254) : random.floats(size);
+        const y = arena.reserve(length * elementBytes);
+        const from = arena.put(x) - least * elementBytes;
+        const sizes = [six(copy.shape, 1), six(copy.xStrides, 0), six(copy.yStrides, 0)] as const;
+        kernels.copyStrided(elementBytes, from, y, ...sizes[0], ...sizes[1], ...sizes[2]);
+        // What the copy does not name keeps its 0xff: 255, or as a float a NaN.
+        const [got, kept] =
+          elementBytes === 1 ? [arena.u8(y, length), 0xff] : [arena.f32(y, length), NaN];
+        const wanted = new Float32Array(length).fill(kept);
+        for (const [from, to] of pairs) wanted[to] = x[from - least]!;
+        expectFloats(got, wanted, `${copy.name}, ${elementBytes} bytes`);
+      }
     });
   }
 });
@@ -138,10 +144,13 @@ describe('f32Pad', () => {
 
 describe('fill', () => {
   itOnBothBuilds('sizes', (kernels, arena) => {
-    for (const n of [0, 1, 2, 3, 4, 5, 17]) {
+    for (const n of [0, 1, 2, 3, 4, 5, 17, 65]) {
       const y = arena.reserve(n * 4);
-      kernels.fill(y, n, -123456789);
+      kernels.fill(4, y, n, -123456789);
       expectFloats(arena.i32(y, n), new Array<number>(n).fill(-123456789), `${n}`);
+      const bytes = arena.reserve(n);
+      kernels.fill(1, bytes, n, 0x1d7);
+      expectFloats(arena.u8(bytes, n), new Array<number>(n).fill(0xd7), `${n} bytes`);
     }
   });
 });

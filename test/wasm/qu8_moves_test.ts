@@ -1,5 +1,5 @@
 /**
- * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad, x8-copy,
+ * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad,
  * qu8-requantise, qu8-maxpool, qu8-binary. All of them exactly as plain loops.
  */
 import { pad } from '../reference/copy';
@@ -49,29 +49,6 @@ describe('x8Pad', () => {
           const wanted = Array.from(pad(x, h, w, c, top, left, hp, wp, 200), v => v ^ xor);
           expectFloats(arena.u8(y, hp * wp * c), wanted, `[${h},${w},${c}] to [${hp},${wp}]`);
         }
-      }
-    }
-  });
-});
-
-describe('x8Copy', () => {
-  itOnBothBuilds('puts rows into columns and writes nothing between them', (kernels, arena) => {
-    const random = new Random(3);
-    for (const width of LENGTHS.filter(n => n > 0)) {
-      for (const [rows, xGap, yGap] of [
-        [1, 0, 0],
-        [3, 0, 0],
-        [4, 5, 9],
-      ] as const) {
-        const [xPitch, yPitch] = [width + xGap, width + yGap];
-        const x = random.bytes(rows * xPitch, 0, 200);
-        const y = arena.reserve(rows * yPitch);
-        kernels.x8Copy(arena.put(x), rows, width, xPitch, y, yPitch);
-        const wanted = Array.from({ length: rows * yPitch }, (_, i) => {
-          const [row, column] = [Math.floor(i / yPitch), i % yPitch];
-          return column < width ? x[row * xPitch + column] : 0xff;
-        });
-        expectFloats(arena.u8(y, rows * yPitch), wanted, `${rows} rows of ${width}`);
       }
     }
   });

@@ -8,11 +8,8 @@ export function gatherRows(x: usize, indices: usize, m: i32, rowBytes: i32, y: u
   assert(m >= 0);
   assert(rowBytes >= 0);
   const bytes = <usize>rowBytes;
-  const words = !(rowBytes & 3);
   for (let i = 0; i < m; ++i) {
-    const row = x + <usize>load<i32>(indices + ((<usize>i) << 2)) * bytes;
-    if (words) copyRun(y, row, bytes);
-    else memory.copy(y, row, bytes);
+    copyRun(y, x + <usize>load<i32>(indices + ((<usize>i) << 2)) * bytes, bytes);
     y += bytes;
   }
 }

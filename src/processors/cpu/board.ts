@@ -25,7 +25,7 @@ export const KERNELS = [
   'qu8ToF32',
   'qu8Requantise',
   'x8Pad',
-  'x8Copy',
+  'copyStrided',
   'f32Pad',
   'f32Depthwise',
   'qu8Depthwise',

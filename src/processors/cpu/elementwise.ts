@@ -8,8 +8,6 @@
  *     a varies        yes    no      yes
  *     b varies        yes    yes     yes
  */
-import { util } from '@tensorflow/tfjs-core';
-
 import type { CpuBuffer, CpuProcessor } from './processor.js';
 
 /** Codes of `f32Binary`, see `wasm/README.md`. */
@@ -132,35 +130,4 @@ function collapse(
     else groups.push(group);
   });
   return groups;
-}
-
-/** y[index] = x[offset + index * strides], for elements of 4 bytes; strides may be 0 or negative. */
-export function copyStrided(
-  cpu: CpuProcessor,
-  xPointer: number,
-  xStrides: readonly number[],
-  yPointer: number,
-  yStrides: readonly number[],
-  shape: readonly number[],
-): void {
-  const rank = shape.length;
-  cpu.withScratch(12 * rank, table => {
-    const numbers = cpu.heap.i32(table, 3 * rank);
-    numbers.set(shape);
-    numbers.set(xStrides, rank);
-    numbers.set(yStrides, 2 * rank);
-    cpu.heap.kernels.copyStrided(
-      xPointer,
-      yPointer,
-      rank,
-      table,
-      table + 4 * rank,
-      table + 8 * rank,
-    );
-  });
-}
-
-/** Row-major strides of a shape; elements. */
-export function stridesOf(shape: readonly number[]): number[] {
-  return shape.map((_, i) => util.sizeFromShape(shape.slice(i + 1)));
 }

@@ -136,13 +136,21 @@ const RULES: Record<
     };
   },
 
-  x8Copy([x, rows, width, xPitch, y, yPitch]) {
+  copyStrided(args) {
+    const [elementBytes, x, y] = args;
+    const sizes = args.slice(3, 9);
+    const elements = sizes.reduce((product, n) => product * n, 1);
     return {
-      ns: rows * width * BYTE,
-      parts: count =>
-        ranges(rows, 1, count).map(([from, to]) => [
-          ...[x + from * xPitch, to - from, width, xPitch, y + from * yPitch, yPitch],
-        ]),
+      ns: elements * (elementBytes === 1 ? BYTE : ELEMENT),
+      parts(count) {
+        // The first dimension that is long enough, so that a tile lies together; else the longest.
+        const enough = sizes.findIndex(n => n >= count);
+        const at = enough < 0 ? sizes.indexOf(Math.max(...sizes)) : enough;
+        const [xStep, yStep] = [args[9 + at] * elementBytes, args[15 + at] * elementBytes];
+        return ranges(sizes[at], 1, count).map(([from, to]) =>
+          replaced(args, { 1: x + from * xStep, 2: y + from * yStep, [3 + at]: to - from }),
+        );
+      },
     };
   },
 
@@ -310,10 +318,12 @@ const RULES: Record<
     };
   },
 
-  fill: ([y, n, bits]) => ({
-    ns: n * ELEMENT,
+  fill: ([elementBytes, y, n, bits]) => ({
+    ns: n * (elementBytes === 1 ? BYTE : ELEMENT),
     parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [y + 4 * from, to - from, bits]),
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [
+        ...[elementBytes, y + elementBytes * from, to - from, bits],
+      ]),
   }),
 
   gatherRows: ([x, indices, m, rowBytes, y]) => ({

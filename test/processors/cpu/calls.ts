@@ -148,6 +148,19 @@ const IMAGES = [
   [0, 3, 2, 1, 1, 4, 5],
 ];
 
+/** Runs, rows into wider ones, a transpose, a step of 2, and axes of depth to space. */
+const COPIES = [
+  { shape: [1, 1, 1, 1, 1, 300], xStrides: [0, 0, 0, 0, 0, 1], yStrides: [0, 0, 0, 0, 0, 1] },
+  { shape: [1, 1, 1, 1, 9, 13], xStrides: [0, 0, 0, 0, 13, 1], yStrides: [0, 0, 0, 0, 20, 1] },
+  { shape: [1, 1, 1, 2, 19, 37], xStrides: [0, 0, 0, 703, 1, 19], yStrides: [0, 0, 0, 703, 37, 1] },
+  { shape: [1, 1, 1, 5, 7, 3], xStrides: [0, 0, 0, 90, 6, 2], yStrides: [0, 0, 0, 21, 3, 1] },
+  {
+    shape: [1, 1, 4, 2, 6, 10],
+    xStrides: [0, 0, 120, 10, 20, 1],
+    yStrides: [0, 0, 120, 60, 10, 1],
+  },
+];
+
 const nameOf = (sizes: number[]) => `[${sizes.join()}]`;
 
 export const CALLS: readonly Call[] = [
@@ -178,19 +191,13 @@ export const CALLS: readonly Call[] = [
     [1, 1],
     [9, 13],
     [20, 300],
-  ].flatMap(sizes => {
+  ].map(sizes => {
     const [rows, width] = sizes;
     const pitch = width + 3;
-    return [
-      call('x8Copy', nameOf(sizes), (_, output, { put }) => [
-        ...[put(random.bytes(rows * pitch)), rows, width, pitch],
-        ...[output(rows * (width + 5)), width + 5],
-      ]),
-      call('qu8Requantise', nameOf(sizes), (_, output, { put }) => [
-        ...[put(random.bytes(rows * width)), rows, width, 0.7, 100, 20],
-        ...[output(rows * pitch), pitch],
-      ]),
-    ];
+    return call('qu8Requantise', nameOf(sizes), (_, output, { put }) => [
+      ...[put(random.bytes(rows * width)), rows, width, 0.7, 100, 20],
+      ...[output(rows * pitch), pitch],
+    ]);
   }),
   ...[
     [1, 1, 1, 1],
@@ -316,7 +323,25 @@ export const CALLS: readonly Call[] = [
       ...[floats(rows * c), rows, c, output(4 * rows * c)],
     ]);
   }),
-  ...[1, 63, 200].map(n => call('fill', `[${n}]`, (_, output) => [output(4 * n), n, 0x3f800000])),
+  ...[1, 63, 200].flatMap(n =>
+    ([1, 4] as const).map(unit =>
+      call('fill', `${unit} [${n}]`, (_, output) => [unit, output(unit * n), n, 0x3f800000]),
+    ),
+  ),
+  ...COPIES.flatMap(({ shape, xStrides, yStrides }) =>
+    ([1, 4] as const).map(unit =>
+      call(
+        'copyStrided',
+        `${unit} [${shape.join()}] by [${xStrides.join()}]`,
+        (_, output, { put }) => {
+          const sizeOf = (strides: number[]) =>
+            unit * shape.reduce((last, n, axis) => last + (n - 1) * strides[axis], 1);
+          const x = put(random.bytes(sizeOf(xStrides)));
+          return [unit, x, output(sizeOf(yStrides)), ...shape, ...xStrides, ...yStrides];
+        },
+      ),
+    ),
+  ),
   ...[
     [1, 4],
     [9, 7],

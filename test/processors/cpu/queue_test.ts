@@ -61,7 +61,7 @@ describe('queue', () => {
   it('keeps the order, of small calls behind large ones too', () => {
     exp(x, y);
     heap.kernels.f32Unary(EXP, y, 100, 0, 0, x);
-    heap.kernels.fill(y, 50, 0);
+    heap.kernels.fill(4, y, 50, 0);
     expect(heap.queue.isBusy).toBeTrue();
     expect(heap.f32(x, 100).every(v => Math.abs(v - Math.E) < 1e-6)).toBeTrue();
     expect([...heap.f32(y, 100)]).toEqual([

@@ -1,0 +1,110 @@
+/**
+ * The byte paths of the kernels that keep their input's scale: the same call on bytes and on the
+ * floats they stand for. The float paths have their own specs against the oracle.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+import { kernels } from '../../kernels/table.js';
+import type { Attributes, Named } from '../../src/graph/kernel.js';
+import { CpuBuffer } from '../../src/processors/cpu/processor.js';
+import type { Argument } from '../../src/processors/kernel.js';
+import { backend, expectNear, useMulayer } from '../support.js';
+import { Random } from '../wasm/random';
+
+interface Problem {
+  op: string;
+  shape: number[];
+  attributes: Attributes;
+  /** Name of the input; x if absent. */
+  input?: string;
+  /** Units of the scale by which the result may be rounded; 0 if absent. */
+  units?: number;
+}
+
+const move = (op: string, shape: number[], attributes: Attributes): Problem => ({
+  op,
+  shape,
+  attributes,
+});
+
+const paddings = (...numbers: number[]) =>
+  [0, 2, 4, 6].slice(0, numbers.length / 2).map(i => numbers.slice(i, i + 2));
+
+/** Sizes about the blocks of 8 and 16 bytes. */
+const PROBLEMS: readonly Problem[] = [
+  move('PadV2', [1], { paddings: [[1, 2]], constantValue: 0 }),
+  move('PadV2', [1, 3, 5, 17], { paddings: paddings(0, 0, 1, 2, 3, 0, 0, 0), constantValue: 0 }),
+  move('PadV2', [2, 3, 4, 9], { paddings: paddings(1, 0, 0, 1, 2, 0, 3, 4), constantValue: 0 }),
+  move('Slice', [1], { begin: [0], size: [1] }),
+  move('Slice', [2, 5, 7, 19], { begin: [1, 1, 2, 1], size: [1, 3, 5, 17] }),
+  move('Slice', [5, 40], { begin: [1, 0], size: [3, 40] }),
+  ...[
+    [1, 1, 1],
+    [1, 2, 3],
+    [-1, -2, 1],
+  ].map(strides =>
+    move('StridedSlice', [3, 9, 11], {
+      begin: strides.map(stride => (stride < 0 ? 8 : 0)),
+      end: strides.map(stride => (stride < 0 ? -12 : 11)),
+      strides,
+      ...{ beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 },
+    }),
+  ),
+  move('SplitV', [3, 4, 33], { numOrSizeSplits: [1, 16, 15, 1], axis: 2 }),
+  move('SplitV', [6, 5], { numOrSizeSplits: 3, axis: 0 }),
+  { ...move('Unpack', [3, 4, 5], { axis: 1 }), input: 'value' },
+  move('Transpose', [1, 1], { perm: [1, 0] }),
+  ...[7, 8, 9, 15, 16, 17, 65].map(n => move('Transpose', [n, 17], { perm: [1, 0] })),
+  move('Transpose', [2, 5, 9, 3], { perm: [0, 3, 1, 2] }),
+  move('Transpose', [2, 9, 5, 8], { perm: [0, 2, 3, 1] }),
+  move('Transpose', [3, 4, 5, 6], { perm: [3, 2, 1, 0] }),
+];
+
+/** Zero points at the ends too, where the numbers have one sign. */
+const QUANTISATIONS = [
+  { scale: Math.fround(0.037), zero: 117 },
+  { scale: Math.fround(3.1e-5), zero: 0 },
+  { scale: 1, zero: 255 },
+];
+
+describe('kernels on bytes', () => {
+  useMulayer();
+
+  for (const { op, shape, attributes, input = 'x', units = 0 } of PROBLEMS) {
+    it(`${op} of [${shape.join()}] ${JSON.stringify(attributes)} keeps them`, () => {
+      const { cpu } = backend();
+      const kernel = kernels.get(op)!;
+      const random = new Random(1);
+      for (const quantisation of QUANTISATIONS) {
+        const size = tf.util.sizeFromShape(shape);
+        const bytes = CpuBuffer.asBytes(cpu.heap, size, quantisation);
+        const random256 = random.bytes(size, 0, 255);
+        cpu.heap.u8(bytes.quantised!.pointer, size).set(random256);
+        const { scale, zero } = quantisation;
+        const numbers = Float32Array.from(random256, q => Math.fround((q - zero) * scale));
+        const floats = cpu.upload(numbers, { shape, dtype: 'float32' });
+        const call = (buffer: CpuBuffer) => {
+          const x: Argument<CpuBuffer> = {
+            ...{ shape, dtype: 'float32', buffer },
+            range: () => cpu.range(buffer),
+            derived: (_, make) => make(),
+          };
+          const inputs: Named<Argument<CpuBuffer>> = { [input]: x };
+          const outputs = kernel.infer(inputs, attributes);
+          expect(kernel.writesBytes!({ inputs, attributes, outputs })).toBe('same');
+          return cpu.run(kernel, {
+            ...{ name: op, inputs, attributes, outputs, isList: false, int8: false },
+          });
+        };
+        const wanted = call(floats);
+        const actual = call(bytes);
+        actual.forEach((y, i) => {
+          expect(y.quantised).toEqual(jasmine.objectContaining(quantisation));
+          // A rounding of floats beside the half unit.
+          expectNear(y.numbers(), wanted[i].numbers(), units * scale * 1.0001);
+        });
+        for (const buffer of [bytes, floats, ...wanted, ...actual]) buffer.free();
+      }
+    });
+  }
+});
