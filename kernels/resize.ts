@@ -2,16 +2,14 @@
  * ResizeBilinear and ResizeNearestNeighbor: `images [n,h,w,c] -> y [n,oh,ow,c]`. Channelwise.
  */
 import type { Attributes } from '../src/graph/kernel.js';
+import { moveElements } from '../src/processors/cpu/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
-/** Codes of `f32Resize`. */
-const OPS = { ResizeBilinear: 0, ResizeNearestNeighbor: 1 } as const;
-
 const sizeOfResult = ({ size }: Attributes) => size as [number, number];
 
-function resize(name: keyof typeof OPS): Kernel {
+function resize(name: string, isNearest: boolean): Kernel {
   return {
     name,
     kind: 'channelwise',
@@ -25,33 +23,36 @@ function resize(name: keyof typeof OPS): Kernel {
 
     slice: (_, from, to) => ({ inputs: { images: { axis: 3, from, to } } }),
 
-    cpu(cpu, { inputs, attributes, outputs }) {
-      const [n, h, w, c] = inputs.images.shape as [number, number, number, number];
+    // Bilinear in bytes is rounded to the nearest one.
+    writesBytes: () => 'same',
+
+    cpu(cpu, { inputs: { images }, attributes, outputs: [y] }) {
+      const [n, h, w, c] = images.shape as [number, number, number, number];
       const [oh, ow] = sizeOfResult(attributes);
-      const result = cpu.fill(outputs[0], y =>
-        cpu.withDense(inputs.images.buffer, x => {
-          for (let i = 0; i < n; i++) {
-            cpu.heap.kernels.f32Resize(
-              OPS[name],
-              x + 4 * i * h * w * c,
-              h,
-              w,
-              c,
-              oh,
-              ow,
-              attributes.alignCorners ? 1 : 0,
-              attributes.halfPixelCenters ? 1 : 0,
-              y.address() + 4 * i * oh * ow * c,
-            );
-          }
-        }),
-      );
-      return [result];
+      const write = (x: number, to: number, bytes: 1 | 4) => {
+        const kernel = isNearest ? 'x8ResizeNearest' : bytes === 1 ? 'qu8Resize' : 'f32Resize';
+        for (let i = 0; i < n; i++) {
+          cpu.heap.kernels[kernel](
+            x + bytes * i * h * w * c,
+            h,
+            w,
+            isNearest ? bytes * c : c,
+            oh,
+            ow,
+            attributes.alignCorners ? 1 : 0,
+            attributes.halfPixelCenters ? 1 : 0,
+            0,
+            oh,
+            to + bytes * i * oh * ow * c,
+          );
+        }
+      };
+      return [moveElements(cpu, images.buffer, y, write)];
     },
 
     gpu: tfjsOnGpu,
   };
 }
 
-export const resizeBilinear = resize('ResizeBilinear');
-export const resizeNearest = resize('ResizeNearestNeighbor');
+export const resizeBilinear = resize('ResizeBilinear', false);
+export const resizeNearest = resize('ResizeNearestNeighbor', true);

@@ -7,6 +7,7 @@ import { binaries } from './binary.js';
 import { cast } from './cast.js';
 import { concat } from './concat.js';
 import { conv2d, fusedConv2d } from './conv2d.js';
+import { depthToSpace } from './depth_to_space.js';
 import { depthwiseConv2d, fusedDepthwiseConv2d } from './depthwise_conv2d.js';
 import { gather } from './gather.js';
 import { batchMatMul, fusedMatMul } from './mat_mul.js';
@@ -41,6 +42,7 @@ const ALL: readonly Kernel[] = [
   splitV,
   unpack,
   transpose,
+  depthToSpace,
   resizeBilinear,
   resizeNearest,
   cast,

@@ -312,9 +312,8 @@ export interface WasmKernels {
   ): void;
   /** n elements of the lowest byte or all 32 bits of `valueBits`. */
   fill(elementBytes: 1 | 4, y: Pointer, n: number, valueBits: number): void;
-  /** op: 0 bilinear, 1 nearest. */
+  /** Rows [from, to) of y [oh,ow,c], bilinear; y points at row `from`. */
   f32Resize(
-    op: number,
     x: Pointer,
     h: number,
     w: number,
@@ -323,8 +322,14 @@ export interface WasmKernels {
     ow: number,
     alignCorners: 0 | 1,
     halfPixelCenters: 0 | 1,
+    from: number,
+    to: number,
     y: Pointer,
   ): void;
+  /** The same of bytes, rounded to the nearest. */
+  qu8Resize: WasmKernels['f32Resize'];
+  /** The same to the nearest cell, of `c` bytes. */
+  x8ResizeNearest: WasmKernels['f32Resize'];
   /** x [outer,reduce,inner] -> y [outer,inner]; op: 0 sum, 1 mean, 2 max, 3 min, 4 prod. */
   f32Reduce(op: number, x: Pointer, outer: number, reduce: number, inner: number, y: Pointer): void;
   /** Softmax of each row. */

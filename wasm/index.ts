@@ -42,6 +42,8 @@ export { f32Affine } from './f32-affine/x4';
 export { copyStrided } from './x8-copy/strided';
 export { fill } from './x8-fill/run';
 export { f32Resize } from './f32-resize/x4';
+export { qu8Resize } from './qu8-resize/x8';
+export { x8ResizeNearest } from './x8-resize/nearest';
 export { f32Reduce } from './f32-reduce/x4';
 export { f32Softmax } from './f32-softmax/x4';
 export { gatherRows } from './x8-gather/rows';

@@ -58,6 +58,23 @@ const PROBLEMS: readonly Problem[] = [
   move('Transpose', [2, 5, 9, 3], { perm: [0, 3, 1, 2] }),
   move('Transpose', [2, 9, 5, 8], { perm: [0, 2, 3, 1] }),
   move('Transpose', [3, 4, 5, 6], { perm: [3, 2, 1, 0] }),
+  move('DepthToSpace', [1, 1, 1, 4], { blockSize: 2, dataFormat: 'NHWC' }),
+  move('DepthToSpace', [2, 3, 5, 36], { blockSize: 3, dataFormat: 'NHWC' }),
+  move('DepthToSpace', [1, 6, 4, 68], { blockSize: 2, dataFormat: 'NHWC' }),
+  ...['ResizeNearestNeighbor', 'ResizeBilinear'].flatMap(op =>
+    [
+      [1, 1, 1, 1],
+      [2, 5, 4, 9],
+      [1, 7, 3, 17],
+    ].flatMap(shape =>
+      [true, false].map(alignCorners => ({
+        ...move(op, shape, { size: [8, 6], alignCorners, halfPixelCenters: !alignCorners }),
+        input: 'images',
+        // See wasm/qu8-resize.
+        units: op === 'ResizeBilinear' ? 0.54 : 0,
+      })),
+    ),
+  ),
 ];
 
 /** Zero points at the ends too, where the numbers have one sign. */

@@ -43,6 +43,9 @@ const OPERATIONS: Record<string, [ops: string[], operate: (x: Image) => tf.Tenso
     ['Unpack', 'Concat'],
     x => tf.reshape(tf.concat(tf.unstack(x, 1) as tf.Tensor3D[], 2), [1, 28, 24, 16]),
   ],
+  'depth to space': [['DepthToSpace'], x => tf.depthToSpace(x, 2)],
+  'resize nearest': [['ResizeNearestNeighbor'], x => tf.image.resizeNearestNeighbor(x, [48, 56])],
+  'resize bilinear': [['ResizeBilinear'], x => tf.image.resizeBilinear(x, [48, 56], false, true)],
   transpose: [['Transpose'], x => tf.transpose(x, [0, 2, 1, 3])],
 };
 

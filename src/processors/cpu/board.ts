@@ -37,6 +37,9 @@ export const KERNELS = [
   'f32Affine',
   'f32Reduce',
   'f32Softmax',
+  'f32Resize',
+  'qu8Resize',
+  'x8ResizeNearest',
   'fill',
   'gatherRows',
 ] as const;

@@ -318,6 +318,10 @@ const RULES: Record<
     };
   },
 
+  f32Resize: args => resizing(args, 4, 4 * ELEMENT),
+  qu8Resize: args => resizing(args, 1, ELEMENT),
+  x8ResizeNearest: args => resizing(args, 1, BYTE),
+
   fill: ([elementBytes, y, n, bits]) => ({
     ns: n * (elementBytes === 1 ? BYTE : ELEMENT),
     parts: count =>
@@ -429,6 +433,18 @@ function packing(args: readonly number[], dot: boolean): Division {
           6: scale + 4 * from,
           7: sum + 4 * from,
         }),
+      ),
+  };
+}
+
+/** Rows of a resized image, of elements of so many bytes that take so long. */
+function resizing(args: readonly number[], bytes: number, elementNs: number): Division {
+  const [, , , c, , ow, , , first, end, y] = args;
+  return {
+    ns: (end - first) * ow * c * elementNs,
+    parts: count =>
+      ranges(end - first, 1, count).map(([from, to]) =>
+        replaced(args, { 8: first + from, 9: first + to, 10: y + bytes * from * ow * c }),
       ),
   };
 }

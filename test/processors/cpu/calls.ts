@@ -323,6 +323,27 @@ export const CALLS: readonly Call[] = [
       ...[floats(rows * c), rows, c, output(4 * rows * c)],
     ]);
   }),
+  ...[
+    [1, 1, 1, 1, 1],
+    [4, 5, 3, 8, 10],
+    [9, 7, 17, 5, 9],
+  ].flatMap(sizes =>
+    [0, 1].flatMap(half => {
+      const [h, w, c, oh, ow] = sizes;
+      const rest = [oh, ow, 0, half, 0, oh];
+      const name = `${nameOf(sizes)} ${half}`;
+      return [
+        call('f32Resize', name, (floats, output) => [
+          ...[floats(h * w * c), h, w, c, ...rest, output(4 * oh * ow * c)],
+        ]),
+        ...(['qu8Resize', 'x8ResizeNearest'] as const).map(kernel =>
+          call(kernel, name, (_, output, { put }) => [
+            ...[put(random.bytes(h * w * c)), h, w, c, ...rest, output(oh * ow * c)],
+          ]),
+        ),
+      ];
+    }),
+  ),
   ...[1, 63, 200].flatMap(n =>
     ([1, 4] as const).map(unit =>
       call('fill', `${unit} [${n}]`, (_, output) => [unit, output(unit * n), n, 0x3f800000]),
