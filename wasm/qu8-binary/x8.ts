@@ -57,23 +57,30 @@ function binary(
   const bScales = f32x4.splat(bScale);
   let least = f32x4.splat(Infinity);
   let greatest = f32x4.splat(-Infinity);
+  const whole = <usize>(n & ~7);
+  const rest = n & 7;
   for (let i = 0; i < rows; ++i) {
-    for (let j = 0; j < n; j += 8) {
-      const u = i16x8.sub(v128.load_ext<u8>(a + <usize>j), aZeros);
-      const v = i16x8.sub(v128.load_ext<u8>(b + <usize>j), bZeros);
+    let j: usize = 0;
+    for (; j < whole; j += 8) {
+      const u = i16x8.sub(v128.load_ext<u8>(a + j), aZeros);
+      const v = i16x8.sub(v128.load_ext<u8>(b + j), bZeros);
       const y0 = apply(op, low(u, aScales), low(v, bScales));
       const y1 = apply(op, high(u, aScales), high(v, bScales));
-      const count = n - j;
-      storeBytes8(y + <usize>j, quantise8(y0, y1, inverse, zero), count);
-      if (count >= 8) {
-        least = f32x4.pmin(least, f32x4.pmin(y0, y1));
-        greatest = f32x4.pmax(greatest, f32x4.pmax(y0, y1));
-      } else {
-        const l = onlyLanes(y0, count);
-        const h = count > LANES ? onlyLanes(y1, count - LANES) : l;
-        least = f32x4.pmin(least, f32x4.pmin(l, h));
-        greatest = f32x4.pmax(greatest, f32x4.pmax(l, h));
-      }
+      v128.store64_lane(y + j, quantise8(y0, y1, inverse, zero), 0);
+      least = f32x4.pmin(least, f32x4.pmin(y0, y1));
+      greatest = f32x4.pmax(greatest, f32x4.pmax(y0, y1));
+    }
+    // Remainder: fewer than 8. In the loop above, storeBytes8 costs half as much again.
+    if (rest > 0) {
+      const u = i16x8.sub(v128.load_ext<u8>(a + j), aZeros);
+      const v = i16x8.sub(v128.load_ext<u8>(b + j), bZeros);
+      const y0 = apply(op, low(u, aScales), low(v, bScales));
+      const y1 = apply(op, high(u, aScales), high(v, bScales));
+      storeBytes8(y + j, quantise8(y0, y1, inverse, zero), rest);
+      const l = onlyLanes(y0, rest);
+      const h = rest > LANES ? onlyLanes(y1, rest - LANES) : l;
+      least = f32x4.pmin(least, f32x4.pmin(l, h));
+      greatest = f32x4.pmax(greatest, f32x4.pmax(l, h));
     }
     a += <usize>n;
     b += <usize>bPitch;

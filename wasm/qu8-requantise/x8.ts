@@ -8,6 +8,15 @@
  */
 import { quantise8, storeBytes8 } from '../simd';
 
+
+@inline
+function requantise8(x: usize, zeros: v128, factor: f32, yZero: i32): v128 {
+  const words = i16x8.sub(v128.load_ext<u8>(x), zeros);
+  const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(words));
+  const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(words));
+  return quantise8(low, high, factor, yZero);
+}
+
 export function qu8Requantise(
   x: usize,
   rows: i32,
@@ -22,13 +31,15 @@ export function qu8Requantise(
   assert(xZero >= 0 && xZero <= 255);
   assert(yZero >= 0 && yZero <= 255);
   const zeros = i16x8.splat(<i16>xZero);
+  const whole = <usize>(width & ~7);
+  const rest = width & 7;
   for (let i = 0; i < rows; ++i) {
-    for (let j = 0; j < width; j += 8) {
-      const words = i16x8.sub(v128.load_ext<u8>(x + <usize>j), zeros);
-      const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(words));
-      const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(words));
-      storeBytes8(y + <usize>j, quantise8(low, high, factor, yZero), width - j);
+    let j: usize = 0;
+    for (; j < whole; j += 8) {
+      v128.store64_lane(y + j, requantise8(x + j, zeros, factor, yZero), 0);
     }
+    // Remainder: fewer than 8.
+    if (rest > 0) storeBytes8(y + j, requantise8(x + j, zeros, factor, yZero), rest);
     x += <usize>width;
     y += <usize>yPitch;
   }
