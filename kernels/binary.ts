@@ -10,6 +10,7 @@ import { broadcast_util, util } from '@tensorflow/tfjs-core';
 
 import type { Named, Need, Problem, Spec } from '../src/graph/kernel.js';
 import { binaryOps, broadcastBinary } from '../src/processors/cpu/elementwise.js';
+import { lookUp } from '../src/processors/cpu/lookup.js';
 import { withSpread } from '../src/processors/cpu/int8.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Range } from '../src/processors/cpu/quantisation.js';
@@ -17,7 +18,7 @@ import { quantisationOf } from '../src/processors/cpu/quantisation.js';
 import type { Call, Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import type { Numbers } from '../src/processors/processor.js';
-import { allFloat, allNumeric, channelRange } from './guards.js';
+import { allFloat, allNumeric, channelRange, sizeOf } from './guards.js';
 
 const ARITHMETIC = [
   ...['Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Pow', 'SquaredDifference'],
@@ -37,6 +38,8 @@ const COMPARISON: Record<string, (a: number, b: number) => boolean> = {
  * bytes cost CenterNet a detection.
  */
 const BYTES: Record<string, number> = { Add: 0, Sub: 1 };
+/** With one number as an operand they are functions of the other, which lies in bytes. */
+const OF_A_NUMBER = ['Add', 'Sub', 'Multiply', 'RealDiv', 'Maximum', 'Minimum'];
 const LOGIC = ['LogicalAnd', 'LogicalOr'];
 
 function operands(inputs: Named<Spec>): [Spec, Spec] {
@@ -72,11 +75,17 @@ function binary(name: string, result?: DataType): Kernel {
     slice,
 
     writesBytes: ({ inputs, outputs }) =>
-      name in BYTES && rowsOf(inputs, outputs[0]) ? 'blend' : undefined,
+      (name in BYTES && rowsOf(inputs, outputs[0])) || isOfANumber(name, inputs, outputs[0])
+        ? 'blend'
+        : undefined,
 
     cpu(cpu, call) {
       const [a, b] = Object.values(call.inputs);
-      const bytes = call.range && onBytes(cpu, name, call, call.range);
+      const bytes =
+        call.range &&
+        (isOfANumber(name, call.inputs, call.outputs[0])
+          ? ofANumber(cpu, op, call, call.range)
+          : onBytes(cpu, name, call, call.range));
       if (bytes) return [bytes];
       const compare = COMPARISON[name];
       if (compare && util.arraysEqual(a.shape as number[], b.shape as number[])) {
@@ -133,6 +142,33 @@ function onBytes(
       ),
     );
   });
+}
+
+/** Whether one operand is a number, and the other, which has the result's shape, is not. */
+function isOfANumber(name: string, inputs: Named<Spec>, y: Spec): boolean {
+  const [a, b] = operands(inputs);
+  if (!OF_A_NUMBER.includes(name) || !allFloat(inputs) || sizeOf(y) === 1) return false;
+  const isSame = (x: Spec) => util.arraysEqual(x.shape as number[], y.shape as number[]);
+  return (sizeOf(b) === 1 && isSame(a)) || (sizeOf(a) === 1 && isSame(b) && name !== 'RealDiv');
+}
+
+/** The result as bytes, where the operand that is a tensor is. */
+function ofANumber(
+  cpu: CpuProcessor,
+  op: number,
+  { inputs, outputs: [y] }: Call<CpuBuffer>,
+  range: Range,
+): CpuBuffer | undefined {
+  const [a, b] = Object.values(inputs);
+  const isFirst = sizeOf(b) === 1;
+  const [x, number] = isFirst ? [a, b] : [b, a];
+  return cpu.withDense(number.buffer, scalar =>
+    lookUp(cpu, x.buffer, y, range, (from, n, to) => {
+      const [left, right] = isFirst ? [from, scalar] : [scalar, from];
+      const [leftStep, rightStep] = isFirst ? ([1, 0] as const) : ([0, 1] as const);
+      cpu.heap.kernels.f32Binary(op, 1, n, left, 0, leftStep, right, 0, rightStep, to);
+    }),
+  );
 }
 
 function comparison(

@@ -5,6 +5,7 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { unaryOps } from '../src/processors/cpu/elementwise.js';
+import { clampBytes, lookUp } from '../src/processors/cpu/lookup.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
@@ -15,6 +16,24 @@ const PARAMETERS: Record<string, (attributes: Attributes) => [number, number]> =
   ClipByValue: ({ clipValueMin, clipValueMax }) => [clipValueMin as number, clipValueMax as number],
   Step: ({ alpha }) => [(alpha as number | undefined) ?? 0, 0],
 };
+
+/** Bounds of those that are a clamp, which keeps the scale of bytes where 0 lies within. */
+const CLAMPS: Record<string, (attributes: Attributes) => [number, number]> = {
+  Relu: () => [0, Infinity],
+  Relu6: () => [0, 6],
+  ClipByValue: PARAMETERS.ClipByValue,
+};
+
+/**
+ * Looked up in a table where the input is bytes: functions that are finite everywhere and nowhere
+ * steeper than their input, so that a unit of error stays one.
+ */
+const LOOKED_UP = ['LeakyRelu', 'Neg', 'Abs', 'Sigmoid', 'Tanh', 'Elu', 'Softplus'];
+
+function clampOf(name: string, attributes: Attributes): [number, number] | undefined {
+  const clamp = CLAMPS[name]?.(attributes);
+  return clamp && clamp[0] <= 0 && clamp[1] >= 0 ? clamp : undefined;
+}
 
 /** Recorded, and computed by tfjs-cpu on the CPU. */
 const RARE = [
@@ -35,10 +54,24 @@ function unary(name: string): Kernel {
       return { inputs: { [Object.keys(inputs)[0]]: { axis, from, to } } };
     },
 
+    writesBytes({ attributes }) {
+      if (LOOKED_UP.includes(name)) return 'blend';
+      return clampOf(name, attributes) ? 'same' : undefined;
+    },
+
     cpu(cpu, call) {
       if (op === undefined) return cpu.tfjs(call);
       const [x] = Object.values(call.inputs);
       const [p0, p1] = PARAMETERS[name]?.(call.attributes) ?? [0, 0];
+      const clamp = clampOf(name, call.attributes);
+      const { range } = call;
+      const bytes = clamp
+        ? clampBytes(cpu, x.buffer, call.outputs[0], ...clamp)
+        : range &&
+          lookUp(cpu, x.buffer, call.outputs[0], range, (from, n, to) =>
+            cpu.heap.kernels.f32Unary(op, from, n, p0, p1, to),
+          );
+      if (bytes) return [bytes];
       const y = cpu.fill(call.outputs[0], buffer =>
         cpu.withDense(x.buffer, pointer =>
           cpu.heap.kernels.f32Unary(op, pointer, sizeOf(x), p0, p1, buffer.address()),

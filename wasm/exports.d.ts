@@ -284,6 +284,10 @@ export interface WasmKernels {
    * 17 step(p0), 18 floor, 19 ceil, 20 round.
    */
   f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
+  /** y [n] = table [256] at x [n]; bytes. */
+  x8Lookup(x: Pointer, n: number, table: Pointer, y: Pointer): void;
+  /** y [n] = min(max(x [n], lo), hi); bytes. */
+  x8Clamp(x: Pointer, n: number, lo: number, hi: number, y: Pointer): void;
   /** y [rows,c] = x * scale [c] + offset [c]. */
   f32Affine(x: Pointer, rows: number, c: number, scale: Pointer, offset: Pointer, y: Pointer): void;
   /** Elements of 1 or 4 bytes, sizes n, strides in elements; those of x may be 0 or negative. */

@@ -25,6 +25,8 @@ export { f32ToQu8 } from './f32-qu8-convert/x16';
 export { qu8ToF32 } from './qu8-f32-convert/x16';
 export { f32Pad } from './f32-pad/rows';
 export { x8Pad } from './x8-pad/rows';
+export { x8Clamp } from './x8-clamp/x16';
+export { x8Lookup } from './x8-lookup/bytes';
 export { qu8Requantise } from './qu8-requantise/x8';
 export { f32MinMax } from './f32-minmax/x4';
 export { f32Depthwise4x4 as f32Depthwise } from './f32-depthwise/4x4';

@@ -42,8 +42,8 @@ export interface SliceRule {
 
 /**
  * How a kernel can write its result as bytes (QUInt8). `range`: of the range it is given, when it
- * runs in int8; `blend`: the same, when all of its inputs are bytes; `same`: of the scale of its
- * inputs, which it only moves.
+ * runs in int8; `blend`: the same, when all of its inputs are bytes, single numbers apart; `same`: of
+ * the scale of its inputs, which it only moves.
  */
 export type WritesBytes = 'range' | 'blend' | 'same';
 

@@ -4,11 +4,12 @@
  *
  *     conv int8 ──bytes──► max pool ──bytes──► conv int8 ──floats──► softmax
  *
- * so that nothing is rounded which would not be rounded otherwise. The exception are residual sums
- * (`blend`): their terms are rounded first. Pure: it knows nodes, not processors.
+ * so that nothing is rounded which would not be rounded otherwise. The exception are functions of
+ * bytes (`blend`), residual sums above all: what they are of is rounded first. Pure: it knows nodes,
+ * not processors.
  */
 import type { Node } from '../graph/graph.js';
-import type { WritesBytes } from '../graph/kernel.js';
+import type { Spec, WritesBytes } from '../graph/kernel.js';
 import type { Value } from '../graph/value.js';
 
 /** What the pass must know of a node. */
@@ -33,22 +34,27 @@ export function placeBytes(
   const int8 = nodes.map((node, i) => rules.int8(node, i));
   const canWrite: boolean[] = [];
   nodes.forEach((node, index) => {
-    const inputs = Object.entries(node.inputs);
-    for (const [name, { value }] of inputs) {
+    for (const [name, { value }] of Object.entries(node.inputs)) {
       readers.set(value, [...(readers.get(value) ?? []), { index, name }]);
     }
     for (const value of node.outputs) producers.set(value, index);
     canWrite[index] =
       writes[index] === 'range'
         ? int8[index]
-        : !!writes[index] && inputs.every(([, { value }]) => canWrite[producers.get(value) ?? -1]);
+        : !!writes[index] && areBytes(node, value => canWrite[producers.get(value) ?? -1]);
   });
   // From the end: the node by whose result a result is known to be bytes, itself or a later one.
   const ends: (number | undefined)[] = nodes.map(() => undefined);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const { outputs } = nodes[i];
     const own = outputs.flatMap(value => readers.get(value) ?? []);
-    if (!canWrite[i] || outputs.some(({ refs }) => refs > 0) || own.length === 0) continue;
+    if (
+      !canWrite[i] ||
+      outputs.some(isNumber) ||
+      outputs.some(({ refs }) => refs > 0) ||
+      own.length === 0
+    )
+      continue;
     const wantsBytes = own.every(({ index, name }) => {
       if (writes[index] === 'same' || writes[index] === 'blend') return ends[index] !== undefined;
       return int8[index] && name === activationsOf(nodes[index]);
@@ -65,6 +71,17 @@ export function placeBytes(
     groups.set(end, group);
     return group;
   });
+}
+
+/** One number is a parameter and never bytes. */
+function isNumber({ shape }: Spec): boolean {
+  return shape.every(n => n === 1);
+}
+
+/** Whether all inputs that are more than a number can be bytes. */
+function areBytes({ inputs }: Node, canBeBytes: (value: Value) => boolean): boolean {
+  const tensors = Object.values(inputs).filter(use => !isNumber(use));
+  return tensors.length > 0 && tensors.every(({ value }) => canBeBytes(value));
 }
 
 /** The name of the input a layer turns into bytes: `x` or `a`, the first. */

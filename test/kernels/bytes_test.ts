@@ -1,12 +1,13 @@
 /**
- * The byte paths of the kernels that keep their input's scale: the same call on bytes and on the
- * floats they stand for. The float paths have their own specs against the oracle.
+ * The byte paths of the kernels that move bytes or compute on them: the same call on bytes and on the
+ * floats they stand for, to a rounding. The float paths have their own specs against the oracle.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
 import { kernels } from '../../kernels/table.js';
 import type { Attributes, Named } from '../../src/graph/kernel.js';
 import { CpuBuffer } from '../../src/processors/cpu/processor.js';
+import { quantisationOf } from '../../src/processors/cpu/quantisation.js';
 import type { Argument } from '../../src/processors/kernel.js';
 import { backend, expectNear, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
@@ -17,9 +18,16 @@ interface Problem {
   attributes: Attributes;
   /** Name of the input; x if absent. */
   input?: string;
-  /** Units of the scale by which the result may be rounded; 0 if absent. */
+  /** A number that is an input too, named a or b. */
+  number?: Record<string, number>;
+  /** What it is wanted to be: of the scale of x, or of a range given. `same` if absent. */
+  how?: 'same' | 'blend';
+  /** Units of the result's scale by which it may be rounded; 0 if absent. */
   units?: number;
 }
+
+/** Half a unit, and the roundings of floats. */
+const ROUNDED = 0.501;
 
 const move = (op: string, shape: number[], attributes: Attributes): Problem => ({
   op,
@@ -29,6 +37,18 @@ const move = (op: string, shape: number[], attributes: Attributes): Problem => (
 
 const paddings = (...numbers: number[]) =>
   [0, 2, 4, 6].slice(0, numbers.length / 2).map(i => numbers.slice(i, i + 2));
+
+const blend = (op: string, shape: number[], attributes: Attributes): Problem => ({
+  ...move(op, shape, attributes),
+  how: 'blend',
+  units: ROUNDED,
+});
+
+const SHAPES = [
+  [1, 2],
+  [3, 17],
+  [2, 5, 5, 7],
+];
 
 /** Sizes about the blocks of 8 and 16 bytes. */
 const PROBLEMS: readonly Problem[] = [
@@ -75,6 +95,20 @@ const PROBLEMS: readonly Problem[] = [
       })),
     ),
   ),
+  ...SHAPES.flatMap(shape => [
+    { ...move('Relu', shape, {}), units: 0 },
+    { ...move('Relu6', shape, {}), units: ROUNDED },
+    { ...move('ClipByValue', shape, { clipValueMin: -0.3, clipValueMax: 1.7 }), units: ROUNDED },
+    ...[
+      ['LeakyRelu', { alpha: 0.1 }] as const,
+      ...['Neg', 'Abs', 'Sigmoid', 'Tanh', 'Elu', 'Softplus'].map(op => [op, {}] as const),
+    ].map(([op, attributes]) => blend(op, shape, attributes)),
+    ...['Add', 'Sub', 'Multiply', 'Maximum', 'Minimum'].flatMap(op => [
+      { ...blend(op, shape, {}), input: 'a', number: { b: 0.7 } },
+      { ...blend(op, shape, {}), input: 'b', number: { a: -1.3 } },
+    ]),
+    { ...blend('RealDiv', shape, {}), input: 'a', number: { b: -3 } },
+  ]),
 ];
 
 /** Zero points at the ends too, where the numbers have one sign. */
@@ -87,40 +121,61 @@ const QUANTISATIONS = [
 describe('kernels on bytes', () => {
   useMulayer();
 
-  for (const { op, shape, attributes, input = 'x', units = 0 } of PROBLEMS) {
-    it(`${op} of [${shape.join()}] ${JSON.stringify(attributes)} keeps them`, () => {
+  for (const problem of PROBLEMS) {
+    const { op, shape, attributes, input = 'x', number = {}, how = 'same', units = 0 } = problem;
+    const what = JSON.stringify({ ...attributes, ...number });
+    it(`${op} of [${shape.join()}] ${what} gives what floats give`, () => {
       const { cpu } = backend();
       const kernel = kernels.get(op)!;
       const random = new Random(1);
+      const argument = (ownShape: number[], buffer: CpuBuffer): Argument<CpuBuffer> => ({
+        ...{ shape: ownShape, dtype: 'float32', buffer },
+        range: () => cpu.range(buffer),
+        derived: (_, make) => make(),
+      });
       for (const quantisation of QUANTISATIONS) {
+        const { scale, zero } = quantisation;
         const size = tf.util.sizeFromShape(shape);
         const bytes = CpuBuffer.asBytes(cpu.heap, size, quantisation);
-        const random256 = random.bytes(size, 0, 255);
-        cpu.heap.u8(bytes.quantised!.pointer, size).set(random256);
-        const { scale, zero } = quantisation;
-        const numbers = Float32Array.from(random256, q => Math.fround((q - zero) * scale));
-        const floats = cpu.upload(numbers, { shape, dtype: 'float32' });
-        const call = (buffer: CpuBuffer) => {
-          const x: Argument<CpuBuffer> = {
-            ...{ shape, dtype: 'float32', buffer },
-            range: () => cpu.range(buffer),
-            derived: (_, make) => make(),
-          };
-          const inputs: Named<Argument<CpuBuffer>> = { [input]: x };
+        const x = random.bytes(size, 0, 255);
+        cpu.heap.u8(bytes.quantised!.pointer, size).set(x);
+        const floats = cpu.upload(
+          Float32Array.from(x, q => Math.fround((q - zero) * scale)),
+          { shape, dtype: 'float32' },
+        );
+        const others = Object.entries(number).map(
+          ([name, value]) =>
+            [name, cpu.upload(Float32Array.of(value), { shape: [], dtype: 'float32' })] as const,
+        );
+        const call = (buffer: CpuBuffer, range?: readonly [number, number]) => {
+          const entries = [
+            [input, argument(shape, buffer)] as const,
+            ...others.map(([name, other]) => [name, argument([], other)] as const),
+          ].sort(([a], [b]) => (a < b ? -1 : 1));
+          const inputs: Named<Argument<CpuBuffer>> = Object.fromEntries(entries);
           const outputs = kernel.infer(inputs, attributes);
-          expect(kernel.writesBytes!({ inputs, attributes, outputs })).toBe('same');
+          expect(kernel.writesBytes!({ inputs, attributes, outputs })).toBe(how);
           return cpu.run(kernel, {
             ...{ name: op, inputs, attributes, outputs, isList: false, int8: false },
+            ...(range && { range }),
           });
         };
         const wanted = call(floats);
-        const actual = call(bytes);
+        const range = cpu.range(wanted[0]);
+        const actual = call(bytes, how === 'blend' ? range : undefined);
+        const scaleOfResult = how === 'blend' ? quantisationOf(range)!.scale : scale;
         actual.forEach((y, i) => {
-          expect(y.quantised).toEqual(jasmine.objectContaining(quantisation));
-          // A rounding of floats beside the half unit.
-          expectNear(y.numbers(), wanted[i].numbers(), units * scale * 1.0001);
+          expect(y.quantised?.scale).toBe(scaleOfResult);
+          const tolerance = units * scaleOfResult;
+          expectNear(y.numbers(), wanted[i].numbers(), tolerance);
+          if (how === 'same') return;
+          // The range noted holds all that was there.
+          const { spread } = y.quantised!;
+          expect(spread![0]).toBeLessThanOrEqual(range[0]);
+          expect(spread![1]).toBeGreaterThanOrEqual(range[1]);
         });
-        for (const buffer of [bytes, floats, ...wanted, ...actual]) buffer.free();
+        const all = [bytes, floats, ...wanted, ...actual, ...others.map(([, other]) => other)];
+        for (const buffer of all) buffer.free();
       }
     });
   }

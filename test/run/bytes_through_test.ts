@@ -46,6 +46,23 @@ const OPERATIONS: Record<string, [ops: string[], operate: (x: Image) => tf.Tenso
   'depth to space': [['DepthToSpace'], x => tf.depthToSpace(x, 2)],
   'resize nearest': [['ResizeNearestNeighbor'], x => tf.image.resizeNearestNeighbor(x, [48, 56])],
   'resize bilinear': [['ResizeBilinear'], x => tf.image.resizeBilinear(x, [48, 56], false, true)],
+  'ReLU and a clip, of a transpose': [
+    ['Transpose', 'Relu', 'ClipByValue'],
+    x => tf.clipByValue(tf.relu(tf.transpose(x, [0, 2, 1, 3])), -1, 0.75),
+  ],
+  'leaky ReLU of a transpose': [
+    ['Transpose', 'LeakyRelu'],
+    x => tf.leakyRelu(tf.transpose(x, [0, 2, 1, 3])),
+  ],
+  'a sigmoid of a sum': [['Add', 'Sigmoid'], x => tf.sigmoid(tf.add(x, x))],
+  'ReLU6 as minimum and maximum, of a transpose': [
+    ['Transpose', 'Minimum', 'Maximum'],
+    x => tf.maximum(tf.minimum(tf.transpose(x, [0, 2, 1, 3]), 0.6), 0),
+  ],
+  'sums and quotients with a number': [
+    ['Transpose', 'Add', 'RealDiv', 'Sub'],
+    x => tf.sub(2, tf.div(tf.add(tf.transpose(x, [0, 2, 1, 3]), 3), 1.5)),
+  ],
   transpose: [['Transpose'], x => tf.transpose(x, [0, 2, 1, 3])],
 };
 

@@ -1,5 +1,5 @@
 /**
- * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad,
+ * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad, x8-lookup, x8-clamp,
  * qu8-requantise, qu8-maxpool, qu8-binary. All of them exactly as plain loops.
  */
 import { pad } from '../reference/copy';
@@ -49,6 +49,30 @@ describe('x8Pad', () => {
           const wanted = Array.from(pad(x, h, w, c, top, left, hp, wp, 200), v => v ^ xor);
           expectFloats(arena.u8(y, hp * wp * c), wanted, `[${h},${w},${c}] to [${hp},${wp}]`);
         }
+      }
+    }
+  });
+});
+
+describe('x8Lookup and x8Clamp', () => {
+  itOnBothBuilds('give the entry of each byte, and the byte between bounds', (kernels, arena) => {
+    const random = new Random(3);
+    const table = random.bytes(256, 0, 255);
+    for (const n of [...LENGTHS, 3, 4, 5, 256]) {
+      const x = n === 256 ? Uint8Array.from(table.keys()) : random.bytes(n, 0, 255);
+      const [from, y] = [arena.put(x), arena.reserve(n)];
+      kernels.x8Lookup(from, n, arena.put(table), y);
+      const found = Array.from(x, v => table[v]);
+      expectFloats(arena.u8(y, n), found, `${n} bytes`);
+      for (const [lo, hi] of [
+        [0, 255],
+        [7, 7],
+        [100, 180],
+      ] as const) {
+        const clamped = arena.reserve(n);
+        kernels.x8Clamp(from, n, lo, hi, clamped);
+        const wanted = Array.from(x, v => Math.min(Math.max(v, lo), hi));
+        expectFloats(arena.u8(clamped, n), wanted, `${n} bytes in ${lo} to ${hi}`);
       }
     }
   });

@@ -34,6 +34,8 @@ export const KERNELS = [
   'f32Binary',
   'qu8Binary',
   'f32Unary',
+  'x8Lookup',
+  'x8Clamp',
   'f32Affine',
   'f32Reduce',
   'f32Softmax',

@@ -288,6 +288,18 @@ const RULES: Record<
     };
   },
 
+  x8Lookup: ([x, n, table, y]) => ({
+    ns: n * ELEMENT,
+    parts: count =>
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + from, to - from, table, y + from]),
+  }),
+
+  x8Clamp: ([x, n, lo, hi, y]) => ({
+    ns: n * BYTE,
+    parts: count =>
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + from, to - from, lo, hi, y + from]),
+  }),
+
   f32Affine([x, rows, c, scale, offset, y]) {
     if (x === y) return undefined;
     return {

@@ -283,6 +283,14 @@ export const CALLS: readonly Call[] = [
       ]);
     }),
   ),
+  ...[1, 63, 65, 200].flatMap(n => [
+    call('x8Lookup', nameOf([n]), (_, output, { put }) => [
+      ...[put(random.bytes(n, 0, 255)), n, put(random.bytes(256, 0, 255)), output(n)],
+    ]),
+    call('x8Clamp', nameOf([n]), (_, output, { put }) => [
+      ...[put(random.bytes(n, 0, 255)), n, 20, 200, output(n)],
+    ]),
+  ]),
   ...[1, 3, 64, 65, 1001].flatMap(n =>
     [1, 10, 12, 13].map(op =>
       call('f32Unary', `${op} [${n}]`, (floats, output) => [
