@@ -5,6 +5,8 @@
 import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Spec } from '../src/graph/kernel.js';
+import type { Window } from '../src/processors/cpu/means.js';
+import { averageBytes } from '../src/processors/cpu/means.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
@@ -49,20 +51,20 @@ function pool(name: keyof typeof OPS): Kernel {
 
     slice: (_, from, to) => ({ inputs: { x: { axis: 3, from, to } } }),
 
-    writesBytes: () => (name === 'MaxPool' ? 'same' : undefined),
+    writesBytes: () => (name === 'MaxPool' ? 'same' : 'blend'),
 
-    cpu(cpu, { inputs, attributes, outputs }) {
+    cpu(cpu, { inputs, attributes, outputs, range }) {
       const info = poolInfo(inputs, attributes);
       const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow } = info;
       const { batchSize, inShape, outShape, filterHeight, filterWidth } = info;
       const { quantised } = inputs.x.buffer;
       // tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding.
       const isIdentity = filterHeight * filterWidth === 1 && util.arraysEqual(inShape, outShape);
-      const window = [
+      const window: Window = [
         ...([h, w, c, filterHeight, filterWidth, info.strideHeight, info.strideWidth] as const),
         ...([info.dilationHeight, info.dilationWidth] as const),
         ...([info.padInfo.top, info.padInfo.left, oh, ow] as const),
-      ] as const;
+      ];
       if (quantised && name === 'MaxPool' && !isIdentity && windowsHaveCells(info)) {
         const bytes = cpu.fillBytes(outputs[0], quantised, y => {
           for (let i = 0; i < batchSize; i++) {
@@ -71,6 +73,10 @@ function pool(name: keyof typeof OPS): Kernel {
           }
         });
         return [bytes];
+      }
+      if (name === 'AvgPool' && !isIdentity && windowsHaveCells(info)) {
+        const bytes = averageBytes(cpu, inputs.x.buffer, outputs[0], range, batchSize, window);
+        if (bytes) return [bytes];
       }
       const floats = cpu.fill(outputs[0], y =>
         cpu.withDense(inputs.x.buffer, x => {

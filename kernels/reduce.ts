@@ -5,6 +5,7 @@
 import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Spec } from '../src/graph/kernel.js';
+import { averageBytes } from '../src/processors/cpu/means.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
@@ -16,6 +17,16 @@ const OPS = { Sum: 0, Mean: 1, Max: 2, Min: 3, Prod: 4 } as const;
 function axesOf({ shape }: Spec, { axis, reductionIndices }: Attributes): number[] {
   const given = (axis ?? reductionIndices) as number | number[] | undefined;
   return util.parseAxisParam(given as number[], shape as number[]).sort((a, b) => a - b);
+}
+
+/** [outer, reduced, inner] where the axes are consecutive. */
+function dimensions(x: Spec, attributes: Attributes): [number, number, number] | undefined {
+  const axes = axesOf(x, attributes);
+  const consecutive = axes.every((axis, i) => axis === axes[0] + i);
+  if (!consecutive || axes.length === 0) return undefined;
+  const length = (from: number, to?: number) => util.sizeFromShape(x.shape.slice(from, to));
+  const [first, end] = [axes[0], axes.at(-1)! + 1];
+  return [length(0, first), length(first, end), length(end)];
 }
 
 function reduction(name: keyof typeof OPS): Kernel {
@@ -40,26 +51,30 @@ function reduction(name: keyof typeof OPS): Kernel {
       return { inputs: { x: { axis, from, to } } };
     },
 
+    writesBytes({ inputs, attributes }) {
+      const [, , inner] = dimensions(inputs.x, attributes) ?? [];
+      return name === 'Mean' && inner !== undefined && inner > 1 ? 'blend' : undefined;
+    },
+
     cpu(cpu, call) {
-      const x = call.inputs.x;
-      const axes = axesOf(x, call.attributes);
-      const consecutive = axes.every((axis, i) => axis === axes[0] + i);
-      if (!consecutive || axes.length === 0) return cpu.tfjs(call);
-      const length = (from: number, to: number) => util.sizeFromShape(x.shape.slice(from, to));
-      const [first, last] = [axes[0], axes.at(-1)!];
-      const y = cpu.fill(call.outputs[0], result =>
-        cpu.withDense(x.buffer, pointer =>
-          cpu.heap.kernels.f32Reduce(
-            OPS[name],
-            pointer,
-            length(0, first),
-            length(first, last + 1),
-            length(last + 1, x.shape.length),
-            result.address(),
-          ),
+      const { x } = call.inputs;
+      const [y] = call.outputs;
+      const sizes = dimensions(x, call.attributes);
+      if (!sizes) return cpu.tfjs(call);
+      const [outer, reduced, inner] = sizes;
+      if (name === 'Mean') {
+        // A window over an image of one row.
+        const image = [1, reduced, inner, 1, reduced] as const;
+        const window = [...image, 1, 1, 1, 1, 0, 0, 1, 1] as const;
+        const bytes = averageBytes(cpu, x.buffer, y, call.range, outer, window);
+        if (bytes) return [bytes];
+      }
+      const result = cpu.fill(y, to =>
+        cpu.withDense(x.buffer, from =>
+          cpu.heap.kernels.f32Reduce(OPS[name], from, outer, reduced, inner, to.address()),
         ),
       );
-      return [y];
+      return [result];
     },
 
     gpu: tfjsOnGpu,

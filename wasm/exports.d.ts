@@ -248,6 +248,29 @@ export interface WasmKernels {
     ow: number,
     y: Pointer,
   ): void;
+  /** The mean of bytes in a scale of its own; there must be a cell in every window. */
+  qu8AvgPool(
+    x: Pointer,
+    h: number,
+    w: number,
+    c: number,
+    kh: number,
+    kw: number,
+    strideH: number,
+    strideW: number,
+    dilationH: number,
+    dilationW: number,
+    top: number,
+    left: number,
+    oh: number,
+    ow: number,
+    xZero: number,
+    xScale: number,
+    y: Pointer,
+    inverse: number,
+    zero: number,
+    spread: Pointer,
+  ): void;
   /** op: 0 add, 1 sub, 2 mul, 3 div, 4 max, 5 min, 6 squaredDifference, 7 prelu. */
   f32Binary(
     op: number,

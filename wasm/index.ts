@@ -36,6 +36,7 @@ export {
   qs8PackedBytesX8c4 as qs8PackedBytesTaps,
 } from './qs8-pack/x8c4';
 export { f32Pool } from './f32-pool/x4';
+export { qu8AvgPool } from './qu8-avgpool/x8';
 export { qu8MaxPool } from './qu8-maxpool/x16';
 export { f32Binary } from './f32-binary/x4';
 export { qu8Binary } from './qu8-binary/x8';

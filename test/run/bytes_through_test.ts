@@ -44,6 +44,12 @@ const OPERATIONS: Record<string, [ops: string[], operate: (x: Image) => tf.Tenso
     x => tf.reshape(tf.concat(tf.unstack(x, 1) as tf.Tensor3D[], 2), [1, 28, 24, 16]),
   ],
   'depth to space': [['DepthToSpace'], x => tf.depthToSpace(x, 2)],
+  'average pooling': [['AvgPool'], x => tf.avgPool(x, 3, 2, 'same')],
+  // As much work as int8 asks for: 16 numbers alone would not be worth it.
+  'the mean of rows, repeated': [
+    ['Mean', 'ResizeNearestNeighbor'],
+    x => tf.image.resizeNearestNeighbor(tf.mean<tf.Tensor4D>(x, 1, true), [14, 28]),
+  ],
   'resize nearest': [['ResizeNearestNeighbor'], x => tf.image.resizeNearestNeighbor(x, [48, 56])],
   'resize bilinear': [['ResizeBilinear'], x => tf.image.resizeBilinear(x, [48, 56], false, true)],
   'ReLU and a clip, of a transpose': [

@@ -1,6 +1,6 @@
 /**
  * The kernels that move bytes or change their form: wasm/qu8-f32-convert, x8-pad, x8-lookup, x8-clamp,
- * qu8-requantise, qu8-maxpool, qu8-binary. All of them exactly as plain loops.
+ * qu8-requantise, qu8-maxpool, qu8-avgpool, qu8-binary. All of them exactly as plain loops.
  */
 import { pad } from '../reference/copy';
 import { pool } from '../reference/pool';
@@ -127,6 +127,56 @@ describe('qu8MaxPool', () => {
           ...{ strideH: stride, strideW: stride, dilationH: dilation, dilationW: dilation },
         });
         expectFloats(arena.u8(y, oh * ow * c), wanted, `[${h},${w},${c}] under [${kh},${kw}]`);
+      }
+    }
+  });
+});
+
+describe('qu8AvgPool', () => {
+  itOnBothBuilds('gives the mean of the cells inside in another scale', (kernels, arena) => {
+    const random = new Random(7);
+    const f = Math.fround;
+    for (const c of [1, 3, 4, 5, 7, 8, 9, 17]) {
+      for (const [h, w, kh, kw, stride, top, left, extreme] of [
+        [1, 1, 1, 1, 1, 0, 0, false],
+        [5, 6, 2, 2, 2, 0, 0, false],
+        [7, 5, 3, 3, 2, 1, 1, false],
+        // Sums of whole images, about what fits 16 bits.
+        [1, 257, 1, 257, 1, 0, 0, true],
+        [2, 515, 2, 515, 1, 0, 0, true],
+      ] as const) {
+        const [oh, ow] = [
+          Math.floor((h + 2 * top - kh) / stride) + 1,
+          Math.floor((w + 2 * left - kw) / stride) + 1,
+        ];
+        const [xZero, xScale, inverse, zero] = [31, f(0.07), f(23.5), 9];
+        const x = extreme ? new Uint8Array(h * w * c).fill(255) : random.bytes(h * w * c, 0, 255);
+        const y = arena.reserve(oh * ow * c);
+        const spread = arena.lend(
+          Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity),
+        );
+        const steps = [stride, stride, 1, 1, top, left, oh, ow] as const;
+        const rest = [xZero, xScale, y, inverse, zero, spread] as const;
+        kernels.qu8AvgPool(arena.put(x), h, w, c, kh, kw, ...steps, ...rest);
+        const geometry = {
+          ...{ h, w, ci: c, kh, kw, co: c, oh, ow, top, left },
+          ...{ strideH: stride, strideW: stride, dilationH: 1, dilationW: 1 },
+        };
+        // The oracle's mean of a one is 1 where it counts; sums are integers.
+        const means = pool('avg', x, geometry);
+        const context = `[${h},${w},${c}] under [${kh},${kw}]`;
+        // The kernel's three roundings of at most 16 units each, before one of half a unit.
+        const exact = Array.from(means, v => (v - xZero) * xScale);
+        const bytes = exact.map(v => Math.min(Math.max(v * inverse + zero, 0), 255));
+        expectFloats(arena.u8(y, oh * ow * c), bytes, context, () => 0.5 + 1e-3);
+        const lanes = Array.from(arena.f32(spread, 8));
+        const seen = [Math.min(...lanes.slice(0, 4)), Math.max(...lanes.slice(4))];
+        expectFloats(
+          seen,
+          [Math.min(...exact), Math.max(...exact)],
+          `${context} spread`,
+          () => 1e-5,
+        );
       }
     }
   });

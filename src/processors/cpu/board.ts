@@ -31,6 +31,7 @@ export const KERNELS = [
   'qu8Depthwise',
   'f32Pool',
   'qu8MaxPool',
+  'qu8AvgPool',
   'f32Binary',
   'qu8Binary',
   'f32Unary',

@@ -213,6 +213,19 @@ const RULES: Record<
     };
   },
 
+  qu8AvgPool(args) {
+    const [, , , c, kh, kw, strideH] = args;
+    const [top, , oh, ow] = args.slice(10);
+    return {
+      ns: oh * ow * c * (kh * kw * BYTE + ELEMENT),
+      spread: 19,
+      parts: count =>
+        ranges(oh, 1, count).map(([from, to]) =>
+          replaced(args, { 10: top - from * strideH, 12: to - from, 16: args[16] + from * ow * c }),
+        ),
+    };
+  },
+
   f32Pool(args) {
     const [, , , , c, kh, kw, strideH] = args;
     const [top, , oh, ow, y] = args.slice(11);

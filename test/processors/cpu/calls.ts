@@ -246,7 +246,11 @@ export const CALLS: readonly Call[] = [
     const maxPool = call('qu8MaxPool', name, (_, output, { put }) => [
       ...[put(random.bytes(h * w * ci)), h, w, ci, kh, kw, ...steps, output(oh * ow * ci)],
     ]);
-    return [depthwise, pool, maxPool];
+    const avgPool = call('qu8AvgPool', name, (_, output, { put, reserve }) => [
+      ...[put(random.bytes(h * w * ci)), h, w, ci, kh, kw, ...steps, 100, 0.1],
+      ...[output(oh * ow * ci), 3, 90, reserve(32)],
+    ]);
+    return [depthwise, pool, maxPool, avgPool];
   }),
   ...[
     [1, 1, 1, 1, 1, 1],

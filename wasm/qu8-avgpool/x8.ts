@@ -1,0 +1,95 @@
+/**
+ * y [oh,ow,c] = the mean of the bytes of x [h,w,c] under a window [kh,kw], counting only cells inside
+ * the image, in a scale of its own:
+ *
+ *     mean = (sum - count * xZero) * (xScale / count)
+ *     y    = clamp(round(mean * inverse) + zero, 0, 255)
+ *
+ * Sums are exact integers; there must be a cell in every window. `spread`, f32 [min x4 | max x4], is
+ * widened by the means before they become bytes.
+ *
+ * May read 7 bytes beyond x.
+ */
+import { LANES, onlyLanes, quantise8, storeBytes8, widen } from '../simd';
+import { endInside, firstInside } from '../window';
+
+/** So many bytes add up to 16 bits at most. */
+const RUN: i32 = 257;
+
+
+@inline
+function mean(sum: v128, zeros: i32, scale: f32): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(sum, i32x4.splat(zeros))), f32x4.splat(scale));
+}
+
+export function qu8AvgPool(
+  x: usize,
+  h: i32,
+  w: i32,
+  c: i32,
+  kh: i32,
+  kw: i32,
+  strideH: i32,
+  strideW: i32,
+  dilationH: i32,
+  dilationW: i32,
+  top: i32,
+  left: i32,
+  oh: i32,
+  ow: i32,
+  xZero: i32,
+  xScale: f32,
+  y: usize,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
+): void {
+  assert(c > 0);
+  assert(kh > 0 && kw > 0);
+  assert(strideH > 0 && strideW > 0);
+  assert(dilationH > 0 && dilationW > 0);
+  const rowStep = <usize>(dilationH * w * c);
+  const columnStep = <usize>(dilationW * c);
+  let least = f32x4.splat(Infinity);
+  let greatest = f32x4.splat(-Infinity);
+  for (let oy = 0; oy < oh; ++oy) {
+    const iy = oy * strideH - top;
+    const kyFrom = min(kh, firstInside(iy, dilationH));
+    const rows = max(kyFrom, endInside(iy, dilationH, kh, h)) - kyFrom;
+    for (let ox = 0; ox < ow; ++ox, y += <usize>c) {
+      const ix = ox * strideW - left;
+      const kxFrom = min(kw, firstInside(ix, dilationW));
+      const columns = max(kxFrom, endInside(ix, dilationW, kw, w)) - kxFrom;
+      const source = x + <usize>(((iy + kyFrom * dilationH) * w + ix + kxFrom * dilationW) * c);
+      const zeros = rows * columns * xZero;
+      const scale = xScale / <f32>(rows * columns);
+      for (let k = 0; k < c; k += 8) {
+        let sumLow = i32x4.splat(0);
+        let sumHigh = i32x4.splat(0);
+        let row = source + <usize>k;
+        for (let ky = 0; ky < rows; ++ky, row += rowStep) {
+          let p = row;
+          for (let kx = 0; kx < columns; kx += RUN) {
+            let words = i16x8.splat(0);
+            for (let i = min(RUN, columns - kx); i > 0; --i, p += columnStep) {
+              words = i16x8.add(words, v128.load_ext<u8>(p));
+            }
+            sumLow = i32x4.add(sumLow, i32x4.extend_low_i16x8_u(words));
+            sumHigh = i32x4.add(sumHigh, i32x4.extend_high_i16x8_u(words));
+          }
+        }
+        const count = c - k;
+        let low = mean(sumLow, zeros, scale);
+        let high = mean(sumHigh, zeros, scale);
+        storeBytes8(y + <usize>k, quantise8(low, high, inverse, zero), count);
+        if (count < 8) {
+          low = onlyLanes(low, count);
+          high = count > LANES ? onlyLanes(high, count - LANES) : low;
+        }
+        least = f32x4.pmin(least, f32x4.pmin(low, high));
+        greatest = f32x4.pmax(greatest, f32x4.pmax(low, high));
+      }
+    }
+  }
+  widen(spread, least, greatest);
+}
