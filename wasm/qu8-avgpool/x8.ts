@@ -18,8 +18,43 @@ const RUN: i32 = 257;
 
 
 @inline
-function mean(sum: v128, zeros: i32, scale: f32): v128 {
-  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(sum, i32x4.splat(zeros))), f32x4.splat(scale));
+function mean(sum: v128, zeros: v128, scale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(sum, zeros)), scale);
+}
+
+/** Sums of 8 channels over a window of at most RUN cells. */
+@inline
+function sumOfFew(x: usize, rows: i32, columns: i32, rowStep: usize, columnStep: usize): v128 {
+  let words = i16x8.splat(0);
+  for (let row = 0; row < rows; ++row, x += rowStep) {
+    let p = x;
+    for (let i = columns; i > 0; --i, p += columnStep) {
+      words = i16x8.add(words, v128.load_ext<u8>(p));
+    }
+  }
+  return words;
+}
+
+/** Sums of channels 0 to 3, or 4 to 7 where `upper`, over any window. */
+@inline
+function sumOfMany(
+  upper: bool,
+  x: usize,
+  rows: i32,
+  columns: i32,
+  rowStep: usize,
+  columnStep: usize,
+): v128 {
+  let sum = i32x4.splat(0);
+  for (let row = 0; row < rows; ++row, x += rowStep) {
+    for (let first = 0; first < columns; first += RUN) {
+      const p = x + <usize>first * columnStep;
+      const words = sumOfFew(p, 1, min(RUN, columns - first), 0, columnStep);
+      const four = upper ? i32x4.extend_high_i16x8_u(words) : i32x4.extend_low_i16x8_u(words);
+      sum = i32x4.add(sum, four);
+    }
+  }
+  return sum;
 }
 
 export function qu8AvgPool(
@@ -61,28 +96,26 @@ export function qu8AvgPool(
       const kxFrom = min(kw, firstInside(ix, dilationW));
       const columns = max(kxFrom, endInside(ix, dilationW, kw, w)) - kxFrom;
       const source = x + <usize>(((iy + kyFrom * dilationH) * w + ix + kxFrom * dilationW) * c);
-      const zeros = rows * columns * xZero;
-      const scale = xScale / <f32>(rows * columns);
-      for (let k = 0; k < c; k += 8) {
-        let sumLow = i32x4.splat(0);
-        let sumHigh = i32x4.splat(0);
-        let row = source + <usize>k;
-        for (let ky = 0; ky < rows; ++ky, row += rowStep) {
-          let p = row;
-          for (let kx = 0; kx < columns; kx += RUN) {
-            let words = i16x8.splat(0);
-            for (let i = min(RUN, columns - kx); i > 0; --i, p += columnStep) {
-              words = i16x8.add(words, v128.load_ext<u8>(p));
-            }
-            sumLow = i32x4.add(sumLow, i32x4.extend_low_i16x8_u(words));
-            sumHigh = i32x4.add(sumHigh, i32x4.extend_high_i16x8_u(words));
-          }
+      const cells = rows * columns;
+      const zeros = i32x4.splat(cells * xZero);
+      const scale = f32x4.splat(xScale / <f32>cells);
+      for (let k: usize = 0; k < <usize>c; k += 8) {
+        const p = source + k;
+        let low: v128, high: v128;
+        if (cells <= RUN) {
+          const words = sumOfFew(p, rows, columns, rowStep, columnStep);
+          low = mean(i32x4.extend_low_i16x8_u(words), zeros, scale);
+          high = mean(i32x4.extend_high_i16x8_u(words), zeros, scale);
+        } else {
+          low = mean(sumOfMany(false, p, rows, columns, rowStep, columnStep), zeros, scale);
+          high = mean(sumOfMany(true, p, rows, columns, rowStep, columnStep), zeros, scale);
         }
-        const count = c - k;
-        let low = mean(sumLow, zeros, scale);
-        let high = mean(sumHigh, zeros, scale);
-        storeBytes8(y + <usize>k, quantise8(low, high, inverse, zero), count);
-        if (count < 8) {
+        const bytes = quantise8(low, high, inverse, zero);
+        const count = c - <i32>k;
+        if (count >= 8) {
+          v128.store64_lane(y + k, bytes, 0);
+        } else {
+          storeBytes8(y + k, bytes, count);
           low = onlyLanes(low, count);
           high = count > LANES ? onlyLanes(high, count - LANES) : low;
         }
