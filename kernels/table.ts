@@ -7,6 +7,7 @@ import { binaries } from './binary.js';
 import { cast } from './cast.js';
 import { concat } from './concat.js';
 import { conv2d, fusedConv2d } from './conv2d.js';
+import { conv2dTranspose, fusedConv2dTranspose } from './conv2d_transpose.js';
 import { depthToSpace } from './depth_to_space.js';
 import { depthwiseConv2d, fusedDepthwiseConv2d } from './depthwise_conv2d.js';
 import { gather } from './gather.js';
@@ -24,6 +25,8 @@ import { unaries } from './unary.js';
 const ALL: readonly Kernel[] = [
   conv2d,
   fusedConv2d,
+  conv2dTranspose,
+  fusedConv2dTranspose,
   depthwiseConv2d,
   fusedDepthwiseConv2d,
   batchMatMul,

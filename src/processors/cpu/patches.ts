@@ -77,6 +77,92 @@ export function patchesOfConv(info: Conv2DInfo): Patches {
   };
 }
 
+/** Every `step`-th row or column of a transposed convolution's result, from `first` on. */
+export interface Stripe {
+  first: number;
+  count: number;
+  /** Taps of the filter in it, which are `step` apart and the last of which is tap `tap`. */
+  taps: number;
+  tap: number;
+  /** Cell of the padded image in which the first one's patch begins. */
+  start: number;
+}
+
+interface Stripes {
+  stripes: Stripe[];
+  /** Cells before the image, and cells of the padded image. */
+  before: number;
+  padded: number;
+}
+
+/**
+ * One axis of a transposed convolution. Row y of the result has, of filter row k, the input's row
+ * (y + before - k) / step where that is whole. So rows with the same (y + before) mod step have the
+ * same filter rows, and are a convolution of step 1 with those, the last one first:
+ *
+ *     step 2, filter of 3       y + before    0     1     2     3     4
+ *                               filter rows  2,0    1    2,0    1    2,0
+ *                               input rows  -1,0    0    0,1    1    1,2
+ *
+ * Where there are no filter rows there is one of zeros, for bias and activation.
+ *
+ * @param size of the result
+ * @param cells of the input
+ * @param before padding of the convolution that this one transposes
+ */
+export function stripesOf(
+  size: number,
+  cells: number,
+  filter: number,
+  step: number,
+  before: number,
+): Stripes {
+  const all = range(step).map(rest => {
+    const taps = Math.max(Math.ceil((filter - rest) / step), 1);
+    const from = Math.max(Math.ceil((before - rest) / step), 0);
+    const end = Math.floor((size - 1 + before - rest) / step) + 1;
+    const first = from * step + rest - before;
+    return { first, count: end - from, taps, tap: rest + (taps - 1) * step, from, end };
+  });
+  const stripes = all.filter(({ count }) => count > 0);
+  const pad = Math.max(0, ...stripes.map(({ taps, from }) => taps - 1 - from));
+  return {
+    stripes: stripes.map(({ from, ...stripe }) => ({
+      ...stripe,
+      start: pad + from - (stripe.taps - 1),
+    })),
+    before: pad,
+    padded: pad + Math.max(cells, ...stripes.map(({ end }) => end)),
+  };
+}
+
+/** The patches of the rows of one stripe and the columns of another; all share one padded image. */
+export function patchesOfStripes(
+  { batchSize, outHeight, outWidth, outChannels }: Conv2DInfo,
+  rows: Stripes,
+  columns: Stripes,
+  row: Stripe,
+  column: Stripe,
+): Patches {
+  const pitch = columns.padded * outChannels;
+  return {
+    batch: batchSize,
+    height: outHeight,
+    width: outWidth,
+    channels: outChannels,
+    top: rows.before,
+    left: columns.before,
+    paddedHeight: rows.padded,
+    paddedWidth: columns.padded,
+    pixels: row.count * column.count,
+    pixelsPerRow: column.count,
+    pixelStride: outChannels,
+    rowStride: pitch,
+    segmentOffsets: range(row.taps).map(y => (row.start + y) * pitch + column.start * outChannels),
+    segmentLength: column.taps * outChannels,
+  };
+}
+
 /** `batch` products of a [m, k] matrix. */
 export function patchesOfMatMul(batch: number, m: number, k: number): Patches {
   return {
