@@ -23,6 +23,7 @@ import type { Value } from '../graph/value.js';
 const FUSED: Readonly<Record<string, string>> = {
   Conv2D: 'FusedConv2D',
   FusedConv2D: 'FusedConv2D',
+  Conv2DBackpropInput: 'FusedConv2DBackpropInput',
   DepthwiseConv2dNative: 'FusedDepthwiseConv2D',
   FusedDepthwiseConv2D: 'FusedDepthwiseConv2D',
   BatchMatMul: '_FusedMatMul',
@@ -106,8 +107,8 @@ export interface Fold {
 /** What `shorten` must know of a run. */
 export interface Host {
   rules(name: string): Rules;
-  /** Whether all who may compute the layer have this activation. */
-  has(activation: string): boolean;
+  /** Whether all who may compute the layer have this fused kernel with this activation. */
+  has(activation: string, kernel: string): boolean;
   /** The numbers of a value if they are at hand on the CPU. */
   numbers(value: Value): ArrayLike<number> | undefined;
   /** Undefined while the constants are not known to be constant, or cannot be folded. */
@@ -463,8 +464,9 @@ function fusedNode(
   host: Host,
 ): Node | undefined {
   const ending = attributesOf(candidate);
-  if (!host.has(ending.activation as string)) return undefined;
-  const rules = host.rules(FUSED[base.kernel.name]);
+  const name = FUSED[base.kernel.name];
+  if (!host.has(ending.activation as string, name)) return undefined;
+  const rules = host.rules(name);
   const inputs: Named<Use> = { ...base.inputs };
   const { affine, prelu } = candidate;
   if (affine.length === 1 && affine[0].kind === 'add' && !base.inputs.bias) {

@@ -45,7 +45,7 @@ export class Fuser {
   /**
    * The steps of a run, each where the last of its nodes was recorded.
    *
-   * @param gpuMayRun false: activations that only the CPU has are fused too.
+   * @param gpuMayRun false: what only the CPU has is fused too.
    */
   steps(nodes: readonly Node[], plan: Plan, gpuMayRun: boolean): Step[] {
     const steps: (Step | undefined)[] = nodes.map((node, at) => ({ node, members: [node], at }));
@@ -56,7 +56,8 @@ export class Fuser {
       let isFolded = false;
       const fusion = shorten(chain, nodes, {
         rules: name => this.kernels.get(name)!,
-        has: activation => !gpuMayRun || isGpuActivation(activation),
+        has: (activation, name) =>
+          !gpuMayRun || (isGpuActivation(activation) && !!this.kernels.get(name)!.gpu),
         numbers: value => this.atHand(value),
         fold: fold => {
           seen.push(...fold.constants);
@@ -113,7 +114,9 @@ export class Fuser {
     const bias = new Value([channels], 'float32');
     bias.cpu = this.cpu.upload(Float32Array.from(term), bias);
     if (!isScaled) return new Form(name, constants, bias);
-    const inner = base.attributes.transposeB ? use.shape.at(-1)! : 1;
+    // Where the channels of the result are the last axis but one of the weights.
+    const isLastButOne = base.attributes.transposeB || base.kernel.name === 'Conv2DBackpropInput';
+    const inner = isLastButOne ? use.shape.at(-1)! : 1;
     const result = new Value(use.shape, 'float32');
     const { heap } = this.cpu;
     const { size } = filter.cpu as CpuBuffer;

@@ -50,6 +50,14 @@ const OPERATIONS: Record<string, [ops: string[], operate: (x: Image) => tf.Tenso
     ['Mean', 'ResizeNearestNeighbor'],
     x => tf.image.resizeNearestNeighbor(tf.mean<tf.Tensor4D>(x, 1, true), [14, 28]),
   ],
+  'a transposed convolution': [
+    ['FusedConv2DBackpropInput'],
+    x => {
+      const numbers = new Random(2).floats(4 * 4 * 10 * 16).map(v => v / 12);
+      const filter = (transposed ??= tf.keep(tf.tensor4d(numbers, [4, 4, 10, 16])));
+      return tf.relu(tf.conv2dTranspose(x, filter, [1, 48, 56, 10], 2, 'same'));
+    },
+  ],
   'resize nearest': [['ResizeNearestNeighbor'], x => tf.image.resizeNearestNeighbor(x, [48, 56])],
   'resize bilinear': [['ResizeBilinear'], x => tf.image.resizeBilinear(x, [48, 56], false, true)],
   'ReLU and a clip, of a transpose': [
@@ -71,6 +79,8 @@ const OPERATIONS: Record<string, [ops: string[], operate: (x: Image) => tf.Tenso
   ],
   transpose: [['Transpose'], x => tf.transpose(x, [0, 2, 1, 3])],
 };
+
+let transposed: tf.Tensor4D | undefined;
 
 function net(operate: (x: Image) => tf.Tensor) {
   const random = new Random(1);
@@ -119,6 +129,8 @@ describe('bytes go through', () => {
         expect(error).withContext(`run ${run}`).toBeLessThan(TOLERANCE);
       }
       release();
+      transposed?.dispose();
+      transposed = undefined;
     });
   }
 });

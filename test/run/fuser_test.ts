@@ -51,6 +51,12 @@ class Weights {
     return x => tf.conv2d(x, filter, 1, 'same');
   }
 
+  /** To [1,12,12,CO]. */
+  transposed(): Chain {
+    const filter = this.tensor<tf.Rank.R4>(3, 3, CO, 8);
+    return x => tf.conv2dTranspose(x, filter, [1, 12, 12, CO], 2, 'same');
+  }
+
   norm(n = CO): (x: tf.Tensor) => tf.Tensor {
     const [mean, variance, offset, scale] = [
       ...[this.tensor<tf.Rank.R1>(n), this.positive(n)],
@@ -155,6 +161,20 @@ const CHAINS: Record<string, [make: (w: Weights) => Chain, first: number, later:
 
 /** Those that tfjs-webgl has no fused activation for. */
 const CPU_CHAINS: typeof CHAINS = {
+  'conv2dTranspose, bias, ReLU': [
+    w => {
+      const [conv, bias] = [w.transposed(), w.tensor<tf.Rank.R1>(CO)];
+      return x => tf.relu(tf.add(conv(x), bias));
+    },
+    ...([2, 2] as const),
+  ],
+  'conv2dTranspose, batch normalisation, scale, leaky ReLU': [
+    w => {
+      const [conv, norm, scale] = [w.transposed(), w.norm(), w.tensor<tf.Rank.R1>(CO)];
+      return x => tf.leakyRelu(tf.mul(norm(conv(x)), scale));
+    },
+    ...([0, 3] as const),
+  ],
   'conv2d, tanh': [
     w => {
       const conv = w.conv();
