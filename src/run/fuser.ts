@@ -115,7 +115,7 @@ export class Fuser {
     bias.cpu = this.cpu.upload(Float32Array.from(term), bias);
     if (!isScaled) return new Form(name, constants, bias);
     // Where the channels of the result are the last axis but one of the weights.
-    const isLastButOne = base.attributes.transposeB || base.kernel.name === 'Conv2DBackpropInput';
+    const isLastButOne = !!base.attributes.transposeB || base.kernel.name === 'Conv2DBackpropInput';
     const inner = isLastButOne ? use.shape.at(-1)! : 1;
     const result = new Value(use.shape, 'float32');
     const { heap } = this.cpu;
