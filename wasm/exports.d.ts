@@ -154,8 +154,8 @@ export interface WasmKernels {
     value: number,
     y: Pointer,
   ): void;
-  /** out [2] = [min, max]; both NaN when x holds a NaN; [Infinity, -Infinity] for n = 0. */
-  f32MinMax(x: Pointer, n: number, out: Pointer): void;
+  /** Widens spread, f32 [min x4 | max x4], by x; by both infinities when x holds a NaN. */
+  f32MinMax(x: Pointer, n: number, spread: Pointer): void;
   /** y [oh,ow,c*multiplier] of x [h,w,c]; filter element (ky, kx, k) at (ky*kw + kx)*ldw + k. */
   f32Depthwise(
     x: Pointer,

@@ -1,12 +1,12 @@
 /**
- * out [2] = [min x, max x] of x [n]. Any NaN in x makes both NaN; of nothing (n = 0) it is
- * [Infinity, -Infinity].
+ * Widens `spread`, f32 [min x4 | max x4], by x [n]. A NaN in x widens it to both infinities.
  *
  * pmin and pmax are one instruction each but drop NaNs, which are therefore collected apart.
  * Reads x up to its end only.
  */
+import { widen } from '../simd';
 
-export function f32MinMax(x: usize, n: i32, out: usize): void {
+export function f32MinMax(x: usize, n: i32, spread: usize): void {
   assert(n >= 0);
   const end = x + ((<usize>n) << 2);
   let min = f32x4.splat(Infinity);
@@ -32,13 +32,9 @@ export function f32MinMax(x: usize, n: i32, out: usize): void {
     nan = v128.or(nan, f32x4.ne(v, v));
     x += 4;
   }
-  min = f32x4.pmin(min, min2);
-  max = f32x4.pmax(max, max2);
-  min = f32x4.pmin(min, v128.shuffle<i32>(min, min, 2, 3, 0, 1));
-  max = f32x4.pmax(max, v128.shuffle<i32>(max, max, 2, 3, 0, 1));
-  min = f32x4.pmin(min, v128.shuffle<i32>(min, min, 1, 0, 3, 2));
-  max = f32x4.pmax(max, v128.shuffle<i32>(max, max, 1, 0, 3, 2));
-  const any = v128.any_true(nan);
-  store<f32>(out, any ? f32.NaN : f32x4.extract_lane(min, 0));
-  store<f32>(out, any ? f32.NaN : f32x4.extract_lane(max, 0), 4);
+  if (v128.any_true(nan)) {
+    min = f32x4.splat(-Infinity);
+    max = f32x4.splat(Infinity);
+  }
+  widen(spread, f32x4.pmin(min, min2), f32x4.pmax(max, max2));
 }

@@ -21,6 +21,7 @@ export const KERNELS = [
   'qu8GemmI16',
   'qs8Pack',
   'qs8PackI16',
+  'f32MinMax',
   'f32ToQu8',
   'qu8ToF32',
   'qu8Requantise',

@@ -18,7 +18,7 @@ import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
 import type { Quantisation, Range } from './quantisation.js';
-import { quantisationOf } from './quantisation.js';
+import { NO_SPREAD, quantisationOf, rangeOfSpread } from './quantisation.js';
 
 /** Which integer product the machine has; tests force one with MULAYER_DOT. */
 export function dotKind(cpu: CpuProcessor): DotKind {
@@ -241,12 +241,10 @@ function bytesOf(
 /** Lends room for [min x4 | max x4], and notes the smallest and the largest when all is done. */
 export function withSpread(cpu: CpuProcessor, y: Quantised, use: (pointer: number) => void): void {
   cpu.withScratch(32, pointer => {
-    cpu.heap.f32(pointer, 4).fill(Infinity);
-    cpu.heap.f32(pointer + 16, 4).fill(-Infinity);
+    cpu.heap.f32(pointer, 8).set(NO_SPREAD);
     use(pointer);
     cpu.heap.queue.afterwards(() => {
-      const [low, high] = [cpu.heap.f32(pointer, 4), cpu.heap.f32(pointer + 16, 4)];
-      y.spread = [Math.min(...low), Math.max(...high)];
+      y.spread = rangeOfSpread(cpu.heap.f32(pointer, 8));
     });
   });
 }

@@ -13,6 +13,7 @@ import { Block, CpuBuffer } from './buffer.js';
 import type { Quantised } from './buffer.js';
 import { Heap } from './heap.js';
 import { defaultThreads } from './pool.js';
+import { NO_SPREAD, rangeOfSpread } from './quantisation.js';
 import type { Quantisation, Range } from './quantisation.js';
 
 export { Block, CpuBuffer };
@@ -156,14 +157,14 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     }
   }
 
-  /** [min, max] of a float32 buffer; NaN in both if there is one; [0, 0] when it is empty. */
+  /** [min, max] of a float32 buffer; both infinities where there is a NaN; [0, 0] when it is empty. */
   range(buffer: CpuBuffer): Range {
     if (buffer.size === 0) return [0, 0];
-    return this.withScratch(8, out =>
+    return this.withScratch(32, spread =>
       this.withDense(buffer, pointer => {
-        this.heap.kernels.f32MinMax(pointer, buffer.size, out);
-        const [min, max] = this.heap.f32(out, 2);
-        return [min, max] as const;
+        this.heap.f32(spread, 8).set(NO_SPREAD);
+        this.heap.kernels.f32MinMax(pointer, buffer.size, spread);
+        return rangeOfSpread(this.heap.f32(spread, 8));
       }),
     );
   }

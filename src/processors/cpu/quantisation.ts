@@ -40,6 +40,14 @@ export function unionOf(ranges: readonly Range[]): Range {
   return [Math.min(...ranges.map(([min]) => min)), Math.max(...ranges.map(([, max]) => max))];
 }
 
+/** What kernels that note a range widen, f32 [min x4 | max x4], before they do. */
+export const NO_SPREAD: readonly number[] = [1, 1, 1, 1, -1, -1, -1, -1].map(v => v * Infinity);
+
+/** The range that they have noted. */
+export function rangeOfSpread(spread: Float32Array): Range {
+  return [Math.min(...spread.subarray(0, 4)), Math.max(...spread.subarray(4))];
+}
+
 /**
  * The guard of a learned range. `seen` is what a layer gave before it became bytes: the range that
  * would have held it where this one did not, or was too wide for it; undefined where all is well.

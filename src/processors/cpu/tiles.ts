@@ -88,6 +88,13 @@ const RULES: Record<
   qs8Pack: (args, relaxed) => packing(args, relaxed),
   qs8PackI16: args => packing(args, false),
 
+  f32MinMax: ([x, n, spread]) => ({
+    ns: n * ELEMENT,
+    spread: 2,
+    parts: count =>
+      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + 4 * from, to - from, spread]),
+  }),
+
   f32ToQu8(args) {
     const [, , w, c, , left, hp, wp, inverseScale, zero, xor, y] = args;
     return {

@@ -182,6 +182,9 @@ export const CALLS: readonly Call[] = [
       output(hp * wp * c),
     ]);
   }),
+  ...[1, 63, 65, 300].map(n =>
+    call('f32MinMax', nameOf([n]), (floats, _, { reserve }) => [floats(n), n, reserve(32)]),
+  ),
   ...[1, 63, 200].map(n =>
     call('qu8ToF32', nameOf([n]), (_, output, { put }) => [
       ...[put(random.bytes(n)), n, 0.3, 17, output(4 * n)],

@@ -71,12 +71,13 @@ describe('queue', () => {
   });
 
   it('a kernel that does not divide waits for what is under way', () => {
-    const out = heap.allocate(8);
+    const out = heap.allocate(128);
     exp(x, y);
-    heap.kernels.f32MinMax(y, LARGE, out);
+    // The weights of one tap of 8 channels: 1, as all of y.
+    heap.kernels.qs8PackTaps(y, 1, 1, 8, 8, out, out + 32, out + 64, 100);
     expect(heap.queue.isBusy).toBeFalse();
-    expect([...heap.f32(out, 2)]).toEqual([1, 1]);
-    heap.free(out, 8);
+    expect([...heap.f32(out + 32, 8)]).toEqual(new Array<number>(8).fill(Math.fround(0.01)));
+    heap.free(out, 128);
   });
 
   it('a kernel that answers does so at once', () => {
@@ -86,6 +87,24 @@ describe('queue', () => {
     expect(heap.u8(x, LARGE).every(v => v === 10)).toBeTrue();
     expect(heap.kernels.f32ToQu8(y, LARGE, 1, 1, 0, 0, LARGE, 1, 300, 0, 0, x)).toBe(1);
     expect(heap.u8(x, LARGE).every(v => v === 255)).toBeTrue();
+  });
+
+  it('tiles of a large array find its smallest and its largest number together', () => {
+    // Too large for one tile, the two at its ends.
+    const n = 12 << 20;
+    const all = heap.allocate(4 * n);
+    const spread = heap.allocate(32);
+    const numbers = heap.f32(all, n).fill(0);
+    numbers[1] = -3;
+    numbers[n - 2] = 7;
+    heap.f32(spread, 8).fill(0);
+    heap.kernels.f32MinMax(all, n, spread);
+    expect(heap.queue.isBusy).toBeTrue();
+    const seen = heap.f32(spread, 8);
+    expect(Math.min(...seen.subarray(0, 4))).toBe(-3);
+    expect(Math.max(...seen.subarray(4))).toBe(7);
+    heap.free(all, 4 * n);
+    heap.free(spread, 32);
   });
 
   it('tiles note the range of their results together', () => {
