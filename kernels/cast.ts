@@ -3,7 +3,7 @@ import type { DataType } from '@tensorflow/tfjs-core';
 
 import type { Kernel } from '../src/processors/kernel.js';
 import { tfjsOnGpu } from '../src/processors/kernel.js';
-import { allNumeric } from './guards.js';
+import { allNumeric, sizeOf } from './guards.js';
 
 const NUMERIC = ['float32', 'int32', 'bool'];
 
@@ -12,6 +12,19 @@ export const cast: Kernel = {
   kind: 'channelwise',
   accepts: (inputs, { dtype }) => allNumeric(inputs) && NUMERIC.includes(dtype as string),
   infer: ({ x }, { dtype }) => [{ shape: x.shape, dtype: dtype as DataType }],
-  cpu: (cpu, call) => cpu.tfjs(call),
+
+  cpu(cpu, call) {
+    const { x } = call.inputs;
+    const [y] = call.outputs;
+    if (x.dtype !== 'bool' || y.dtype !== 'float32') return cpu.tfjs(call);
+    // CenterNet casts 1.3 M of them, which took tfjs 6.5 ms.
+    const result = cpu.fill(y, to =>
+      cpu.withDense(x.buffer, from =>
+        cpu.heap.kernels.qu8ToF32(from, sizeOf(x), 1, 0, to.address()),
+      ),
+    );
+    return [result];
+  },
+
   gpu: tfjsOnGpu,
 };
