@@ -7,9 +7,11 @@
 import type { Spec } from '../../graph/kernel.js';
 import type { CpuBuffer, CpuProcessor } from './processor.js';
 import type { Quantisation, Range } from './quantisation.js';
-import { quantisationOf } from './quantisation.js';
+import { NO_SPREAD, quantisationOf, rangeOfSpread } from './quantisation.js';
 
 const ENTRIES = 256;
+
+const ALL_BYTES = Uint8Array.from({ length: ENTRIES }, (_, q) => q);
 
 /**
  * y = f(x) as bytes of this range; undefined where x is no bytes, or f is not finite on all of
@@ -30,15 +32,17 @@ export function lookUp(
   const { quantised } = x;
   const target = quantisationOf(range);
   if (!quantised || !target) return undefined;
-  return cpu.withScratch(9 * ENTRIES, table => {
+  return cpu.withScratch(9 * ENTRIES + 32, table => {
     const [numbers, results] = [table + ENTRIES, table + 5 * ENTRIES];
-    const { scale, zero } = quantised;
+    const noted = table + 9 * ENTRIES;
     const { kernels } = cpu.heap;
-    cpu.heap.f32(numbers, ENTRIES).forEach((_, q, all) => (all[q] = (q - zero) * scale));
+    cpu.heap.u8(table, ENTRIES).set(ALL_BYTES);
+    cpu.heap.f32(noted, 8).set(NO_SPREAD);
+    kernels.qu8ToF32(table, ENTRIES, quantised.scale, quantised.zero, numbers);
     f(numbers, ENTRIES, results);
-    const all = cpu.heap.f32(results, ENTRIES);
-    if (!all.every(Number.isFinite)) return undefined;
-    const spread: Range = [Math.min(...all), Math.max(...all)];
+    kernels.f32MinMax(results, ENTRIES, noted);
+    const spread = rangeOfSpread(cpu.heap.f32(noted, 8));
+    if (!spread.every(Number.isFinite)) return undefined;
     const row = [1, ENTRIES, 1, 0, 0, 1, ENTRIES] as const;
     kernels.f32ToQu8(results, ...row, 1 / target.scale, target.zero, 0, table);
     return cpu.fillBytes(y, target, to => {
