@@ -29,7 +29,7 @@ describe('lookUp', () => {
     return result;
   };
 
-  it('notes the range of all 256 results, in the order of no input', () => {
+  it('notes the range of all 256 results, whatever x has', () => {
     expect(apply(bytes, unaryOps.Neg)?.spread).toEqual([-77.5, 50]);
     expect(apply(bytes, unaryOps.Abs)?.spread).toEqual([0, 77.5]);
   });
