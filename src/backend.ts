@@ -46,8 +46,12 @@ const WARM_UP_MACS = 1e6;
 /** What {@link MulayerBackend.memory} tells beside tfjs's own fields. */
 export interface MulayerMemory {
   unreliable: boolean;
-  /** Bytes in use on the wasm heap: activations, float weights, packed weights. */
+  /** Bytes in use on the wasm heap: the two below, and copies of what a kernel reads. */
   mulayerHeapBytes: number;
+  /** Bytes of packed int8 weights on it; given back with their tensors. */
+  mulayerPackedBytes: number;
+  /** Bytes of results on it: activations during an inference, afterwards tensors not yet disposed. */
+  mulayerResultBytes: number;
   /** Bytes of the wasm memory, which never shrinks. */
   mulayerHeapSize: number;
   /** CPU threads at work, the caller's among them; workers start with the first large layer. */
@@ -155,6 +159,8 @@ export class MulayerBackend extends KernelBackend {
     return {
       unreliable: false,
       mulayerHeapBytes: this.cpu.memory(),
+      mulayerPackedBytes: this.cpu.heap.bytes.packed,
+      mulayerResultBytes: this.cpu.heap.bytes.result,
       mulayerHeapSize: this.cpu.heap.size,
       mulayerThreads: this.cpu.threads,
       numBytesInGPU: this.gpu?.memory() ?? 0,

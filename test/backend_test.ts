@@ -345,6 +345,8 @@ describe('memory', () => {
     expect(memory.unreliable).toBeFalse();
     for (const name of [
       'mulayerHeapBytes',
+      'mulayerPackedBytes',
+      'mulayerResultBytes',
       'mulayerHeapSize',
       'numBytesInGPU',
       'mulayerTextures',
@@ -352,16 +354,20 @@ describe('memory', () => {
       expect(memory[name]).withContext(name).toBeGreaterThanOrEqual(0);
     }
     expect(memory.mulayerHeapSize).toBeGreaterThanOrEqual(memory.mulayerHeapBytes as number);
+    expect(memory.mulayerHeapBytes).toBeGreaterThanOrEqual(
+      (memory.mulayerPackedBytes as number) + (memory.mulayerResultBytes as number),
+    );
   });
 
   it('of a result is given back with its tensor', async () => {
-    const before = heapBytes();
+    const before = backend().memory();
     const y = tf.relu(tf.ones([1000]));
     await y.data();
-    expect(heapBytes()).toBeGreaterThanOrEqual(before + 4000);
+    expect(heapBytes()).toBeGreaterThanOrEqual(before.mulayerHeapBytes + 4000);
+    expect(backend().memory().mulayerResultBytes).toBe(before.mulayerResultBytes + 4000);
     tf.engine().endScope();
     tf.engine().startScope();
-    expect(heapBytes()).toBe(before);
+    expect(backend().memory()).toEqual(before);
   });
 
   it('of intermediate results is given back during the run', async () => {
@@ -373,7 +379,7 @@ describe('memory', () => {
 
   it('of packed weights is given back with the filter', async () => {
     setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' });
-    const before = heapBytes();
+    const before = backend().memory();
     const w = heavy(2);
     for (let run = 0; run < 2; run++) {
       const y = tf.tidy(() => tf.matMul(heavy(), w));
@@ -381,9 +387,13 @@ describe('memory', () => {
       y.dispose();
     }
     expect(explain().layers[0].precision).toBe('int8');
-    expect(heapBytes()).toBeGreaterThanOrEqual(before + 128 * 128);
+    const { mulayerPackedBytes, mulayerResultBytes } = backend().memory();
+    expect(mulayerPackedBytes).toBeGreaterThanOrEqual(before.mulayerPackedBytes + 128 * 128);
+    expect(mulayerResultBytes).withContext('disposed').toBe(before.mulayerResultBytes);
     w.dispose();
-    expect(heapBytes()).toBe(before);
+    const after = backend().memory();
+    expect(after.mulayerPackedBytes).toBe(before.mulayerPackedBytes);
+    expect(after.mulayerHeapBytes).toBe(before.mulayerHeapBytes);
   });
 
   for (const split of ['cpu', 'gpu', 0.5] as const) {

@@ -15,7 +15,7 @@ import type { DataType } from '@tensorflow/tfjs-core';
 
 import type { Buffer } from '../../graph/value.js';
 import type { Numbers } from '../processor.js';
-import type { Heap } from './heap.js';
+import type { Heap, Purpose } from './heap.js';
 import type { Quantisation, Range } from './quantisation.js';
 
 /** A tensor as bytes on the heap. */
@@ -59,14 +59,14 @@ export class CpuBuffer implements Buffer {
   /** Uninitialised numbers on the heap. */
   static onHeap(heap: Heap, dtype: DataType, size: number): CpuBuffer {
     const buffer = new CpuBuffer(heap, dtype, size, undefined, undefined);
-    buffer.pointer = heap.allocate(size * bytesPerNumber(dtype));
+    buffer.pointer = heap.allocate(size * bytesPerNumber(dtype), buffer.purpose);
     return buffer;
   }
 
   /** Uninitialised bytes on the heap that stand for float32 numbers. */
   static asBytes(heap: Heap, size: number, quantisation: Quantisation): CpuBuffer {
     const buffer = new CpuBuffer(heap, 'float32', size, undefined, undefined);
-    buffer.bytesForm = { ...quantisation, pointer: heap.allocate(size) };
+    buffer.bytesForm = { ...quantisation, pointer: heap.allocate(size, 'result') };
     return buffer;
   }
 
@@ -111,7 +111,7 @@ export class CpuBuffer implements Buffer {
       const { bytesForm } = this;
       const numbers = this.host ?? this.make?.();
       if (!numbers && !bytesForm) throw new Error('a CPU buffer was used after it was freed');
-      this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype));
+      this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype), this.purpose);
       if (numbers) this.heapView().set(numbers);
       else if (bytesForm) {
         const { pointer, scale, zero } = bytesForm;
@@ -147,16 +147,20 @@ export class CpuBuffer implements Buffer {
   /** Gives the heap copy of numbers that can be had again back. */
   evict(): void {
     if ((this.host || this.make) && this.pointer !== 0) {
-      this.heap.free(this.pointer, this.floatBytes);
+      this.heap.free(this.pointer, this.floatBytes, this.purpose);
       this.pointer = 0;
     }
   }
 
   free(): void {
-    if (this.pointer !== 0) this.heap.free(this.pointer, this.floatBytes);
-    if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size);
+    if (this.pointer !== 0) this.heap.free(this.pointer, this.floatBytes, this.purpose);
+    if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size, 'result');
     this.pointer = 0;
     this.host = this.make = this.bytesForm = undefined;
+  }
+
+  private get purpose(): Purpose {
+    return this.host || this.make ? 'copy' : 'result';
   }
 
   private get floatBytes(): number {
@@ -175,10 +179,11 @@ export class Block implements Buffer {
   constructor(
     private readonly heap: Heap,
     readonly bytes: number,
-    readonly pointer = heap.allocate(bytes),
+    private readonly purpose: Purpose,
+    readonly pointer = heap.allocate(bytes, purpose),
   ) {}
 
   free(): void {
-    this.heap.free(this.pointer, this.bytes);
+    this.heap.free(this.pointer, this.bytes, this.purpose);
   }
 }

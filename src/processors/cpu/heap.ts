@@ -39,6 +39,12 @@ const MEMORY_IMPORT = Array.from('\x03env\x06memory\x02', character => character
 const HAS_MAXIMUM = 1;
 const HAS_MAXIMUM_AND_IS_SHARED = 3;
 
+/**
+ * What bytes on the heap are for: results of kernels; packed weights; and what is only there for a
+ * kernel to read (numbers copied from JavaScript memory, padded images, scratch).
+ */
+export type Purpose = 'result' | 'packed' | 'copy';
+
 export class Heap {
   private constructor(
     private readonly raw: WasmKernels,
@@ -51,7 +57,7 @@ export class Heap {
   ) {}
 
   /** Bytes handed out and not yet given back. */
-  bytesUsed = 0;
+  readonly bytes: Record<Purpose, number> = { result: 0, packed: 0, copy: 0 };
 
   /**
    * @param allowRelaxed false forces the baseline build (for tests).
@@ -92,13 +98,19 @@ export class Heap {
     return this.queue.kernels;
   }
 
+  /** Bytes handed out and not yet given back, for whatever purpose. */
+  get bytesUsed(): number {
+    const { result, packed, copy } = this.bytes;
+    return result + packed + copy;
+  }
+
   /** Bytes of the whole memory, which never shrinks. */
   get size(): number {
     return this.memory.buffer.byteLength;
   }
 
   /** @throws MemoryError when the memory cannot grow that far. */
-  allocate(bytes: number): number {
+  allocate(bytes: number, purpose: Purpose): number {
     const wanted = bytes + SLACK_BYTES;
     let pointer = 0;
     if (wanted < MAXIMUM_PAGES * PAGE_BYTES) {
@@ -113,13 +125,13 @@ export class Heap {
         `wasm heap: ${bytes} bytes wanted, ${this.bytesUsed} in use, the memory cannot grow`,
       );
     }
-    this.bytesUsed += bytes;
+    this.bytes[purpose] += bytes;
     return pointer;
   }
 
-  free(pointer: number, bytes: number): void {
+  free(pointer: number, bytes: number, purpose: Purpose): void {
     this.queue.afterwards(() => this.raw.free(pointer));
-    this.bytesUsed -= bytes;
+    this.bytes[purpose] -= bytes;
   }
 
   f32(pointer: number, length: number): Float32Array {

@@ -74,7 +74,7 @@ export function packWeights(
   const { pack, packedBytes, largest } = LAYOUTS[product];
   const bytes = roundUp(kernels[packedBytes](segments, segmentLength, n), 16);
   const block = w.derived(`qs8:${product}:${segments}x${segmentLength}x${n}`, () => {
-    const made = cpu.block(bytes + 8 * n);
+    const made = cpu.block(bytes + 8 * n, 'packed');
     const { pointer } = made;
     kernels[pack](
       w.buffer.address(),

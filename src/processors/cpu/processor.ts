@@ -11,6 +11,7 @@ import type { Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
 import { Block, CpuBuffer } from './buffer.js';
 import type { Quantised } from './buffer.js';
+import type { Purpose } from './heap.js';
 import { Heap } from './heap.js';
 import { defaultThreads } from './pool.js';
 import { NO_SPREAD, rangeOfSpread } from './quantisation.js';
@@ -133,8 +134,8 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   }
 
   /** Uninitialised bytes on the heap. */
-  block(bytes: number): Block {
-    return new Block(this.heap, bytes);
+  block(bytes: number, purpose: Purpose = 'copy'): Block {
+    return new Block(this.heap, bytes, purpose);
   }
 
   /** Lends bytes that nobody needs afterwards. */

@@ -155,13 +155,13 @@ describe('the pool of a heap', () => {
 
   /** exp(0), made by whoever is there. */
   function exponentials(heap: Heap): Float32Array {
-    const [x, y] = [heap.allocate(4 * LARGE), heap.allocate(4 * LARGE)];
+    const [x, y] = [heap.allocate(4 * LARGE, 'copy'), heap.allocate(4 * LARGE, 'copy')];
     heap.f32(x, LARGE).fill(0);
     heap.f32(y, LARGE).fill(7);
     heap.kernels.f32Unary(EXP, x, LARGE, 0, 0, y);
     const result = heap.f32(y, LARGE).slice();
-    heap.free(x, 4 * LARGE);
-    heap.free(y, 4 * LARGE);
+    heap.free(x, 4 * LARGE, 'copy');
+    heap.free(y, 4 * LARGE, 'copy');
     return result;
   }
 

@@ -19,14 +19,14 @@ describe('queue', () => {
     heap = await Heap.create(true, false);
   });
   beforeEach(() => {
-    x = heap.allocate(4 * LARGE);
-    y = heap.allocate(4 * LARGE);
+    x = heap.allocate(4 * LARGE, 'copy');
+    y = heap.allocate(4 * LARGE, 'copy');
     heap.f32(x, LARGE).fill(0);
   });
   afterEach(() => {
     heap.queue.finish();
-    heap.free(x, 4 * LARGE);
-    heap.free(y, 4 * LARGE);
+    heap.free(x, 4 * LARGE, 'copy');
+    heap.free(y, 4 * LARGE, 'copy');
     expect(heap.bytesUsed).toBe(0);
   });
 
@@ -71,13 +71,13 @@ describe('queue', () => {
   });
 
   it('a kernel that does not divide waits for what is under way', () => {
-    const out = heap.allocate(128);
+    const out = heap.allocate(128, 'copy');
     exp(x, y);
     // The weights of one tap of 8 channels: 1, as all of y.
     heap.kernels.qs8PackTaps(y, 1, 1, 8, 8, out, out + 32, out + 64, 100);
     expect(heap.queue.isBusy).toBeFalse();
     expect([...heap.f32(out + 32, 8)]).toEqual(new Array<number>(8).fill(Math.fround(0.01)));
-    heap.free(out, 128);
+    heap.free(out, 128, 'copy');
   });
 
   it('a kernel that answers does so at once', () => {
@@ -92,8 +92,8 @@ describe('queue', () => {
   it('tiles of a large array find its smallest and its largest number together', () => {
     // Too large for one tile, the two at its ends.
     const n = 12 << 20;
-    const all = heap.allocate(4 * n);
-    const spread = heap.allocate(32);
+    const all = heap.allocate(4 * n, 'copy');
+    const spread = heap.allocate(32, 'copy');
     const numbers = heap.f32(all, n).fill(0);
     numbers[1] = -3;
     numbers[n - 2] = 7;
@@ -103,15 +103,15 @@ describe('queue', () => {
     const seen = heap.f32(spread, 8);
     expect(Math.min(...seen.subarray(0, 4))).toBe(-3);
     expect(Math.max(...seen.subarray(4))).toBe(7);
-    heap.free(all, 4 * n);
-    heap.free(spread, 32);
+    heap.free(all, 4 * n, 'copy');
+    heap.free(spread, 32, 'copy');
   });
 
   it('tiles note the range of their results together', () => {
     const [m, k, n] = [20_000, 128, 64];
     const random = new Random(3);
     const put = (values: Uint8Array | Float32Array) => {
-      const at = heap.allocate(values.byteLength);
+      const at = heap.allocate(values.byteLength, 'copy');
       heap.u8(at, values.byteLength).set(new Uint8Array(values.buffer));
       return { at, bytes: values.byteLength };
     };
@@ -142,18 +142,19 @@ describe('queue', () => {
     expect(seen).toEqual([]);
     heap.queue.finish();
     expect([Math.min(...seen.slice(0, 4)), Math.max(...seen.slice(4))]).toEqual([low, high]);
-    for (const { at, bytes } of [packed, scale, sum, offsets, w, a, spread]) heap.free(at, bytes);
+    for (const { at, bytes } of [packed, scale, sum, offsets, w, a, spread])
+      heap.free(at, bytes, 'copy');
   });
 
   it('blocks freed meanwhile are not given to others before it is over', () => {
-    const block = heap.allocate(4 * LARGE);
+    const block = heap.allocate(4 * LARGE, 'copy');
     heap.f32(block, LARGE).fill(-Infinity);
     exp(block, y);
-    heap.free(block, 4 * LARGE);
-    const next = heap.allocate(4 * LARGE);
+    heap.free(block, 4 * LARGE, 'copy');
+    const next = heap.allocate(4 * LARGE, 'copy');
     expect(next).not.toBe(block);
     expect(heap.f32(y, LARGE).every(v => v === 0)).toBeTrue();
-    heap.free(next, 4 * LARGE);
+    heap.free(next, 4 * LARGE, 'copy');
   });
 
   it('an error comes to who waits, once, and the queue goes on', () => {
