@@ -6,6 +6,7 @@
  *     npm run test:node -- --suites=conformance --grep='conv2d' --backend=cpu
  *     npm run test:node -- --flags=MULAYER_SPLIT:0.5,MULAYER_PRECISION:float32
  *     MULAYER_SPLIT=cpu npm run test:node
+ *     npm run test:node -- --suites=unit --grep='random problems' --problems=10000
  */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -25,6 +26,7 @@ await command(async () => {
       grep: { type: 'string', default: '' },
       backend: { type: 'string', default: 'mulayer' },
       flags: { type: 'string', default: '' },
+      problems: { type: 'string', default: '200' },
     },
   });
   const { suites, ...rest } = values;
@@ -36,7 +38,8 @@ await command(async () => {
   await buildWasm();
   const bundle = await bundleSuite(suite, 'node');
 
-  const options = { backend: values.backend, flags: flags(values.flags) };
+  const { backend, problems } = values;
+  const options = { backend, flags: flags(values.flags), problems: Number(problems) };
   globalThis.__karma__ = { config: { args: [JSON.stringify(options)] } };
   const jasmineCore = require('jasmine-core');
   const env = jasmineCore.boot(jasmineCore).getEnv();

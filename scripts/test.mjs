@@ -5,6 +5,7 @@
  *     npm test -- --browsers=chromium --suites=unit,conformance
  *     npm test -- --browsers=firefox --suites=conformance --grep=conv2d
  *     npm test -- --suites=conformance --backend=webgl          what tfjs itself does
+ *     npm test -- --suites=unit --grep='random problems' --problems=10000     for each wasm kernel
  *
  * Begins with nothing but Node: what it needs from node_modules is imported after the set-up.
  */
@@ -50,6 +51,7 @@ await command(async () => {
       suites: { type: 'string', default: ['checks', ...Object.keys(SUITES)].join() },
       grep: { type: 'string' },
       backend: { type: 'string' },
+      problems: { type: 'string' },
     },
   });
   const browsers = chosen('browser', values.browsers, SYSTEM_BROWSERS);
@@ -77,7 +79,11 @@ await command(async () => {
     for (const suite of wanted) {
       const { bundle = suite, specs = files(suite), flags = {}, browsers: only } = SUITES[suite];
       if (only && !only.includes(browser)) continue;
-      const options = { flags, ...(values.backend && { backend: values.backend }) };
+      const options = {
+        flags,
+        ...(values.backend && { backend: values.backend }),
+        ...(values.problems && { problems: Number(values.problems) }),
+      };
       const args = [...(values.grep ? ['--grep', values.grep] : []), JSON.stringify(options)];
       rows.push(
         await run(browser, suite, `build/test/${bundle}.js`, args, values.grep ? 1 : specs),

@@ -7,6 +7,8 @@ interface Options {
   readonly backend: string;
   /** tfjs flags, set before the backend is created. */
   readonly flags: Readonly<Record<string, string | number | boolean>>;
+  /** Random problems for each wasm kernel on each of its paths. */
+  readonly problems: number;
 }
 
 declare const __karma__: { config: { args: string[] } };
@@ -14,5 +16,6 @@ declare const __karma__: { config: { args: string[] } };
 export const options: Options = {
   backend: 'mulayer',
   flags: {},
+  problems: 200,
   ...(JSON.parse(__karma__.config.args.find(arg => arg.startsWith('{')) ?? '{}') as object),
 };

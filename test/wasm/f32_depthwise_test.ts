@@ -1,8 +1,9 @@
 /** wasm/f32-depthwise/4x4.ts */
 import { LINEAR, type Activation } from '../reference/activation';
 import { depthwiseConv2d, type Conv2D } from '../reference/conv2d';
-import { describeWindows, windows, WINDOWS } from './images';
-import { expectFloats, itOnBothBuilds, type Arena } from './instantiate';
+import { describeWindows, randomWindows, windows, WINDOWS } from './images';
+import { expectFloats, forRandomProblems, itOnBothBuilds, type Arena } from './instantiate';
+import { randomActivation } from './patches';
 import { EPSILON, Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -67,6 +68,17 @@ describe('f32Depthwise', () => {
       check(kernels, arena, p, operands(p, new Random(1)));
     });
   }
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 6, random => {
+      const p = randomWindows(random, random.one([1, 1, 1, 2, 3, 5]));
+      check(kernels, arena, p, {
+        ...operands(p, random, p.co + random.one([0, 0, 5])),
+        bias: random.one([null, random.floats(p.co)]),
+        activation: randomActivation(random, p.co),
+      });
+    });
+  });
 
   itOnBothBuilds('several outputs a channel', (kernels, arena) => {
     const random = new Random(2);

@@ -1,8 +1,8 @@
 /** wasm/f32-gemm/4x8.ts and 1x4.ts */
 import { LINEAR, type Activation } from '../reference/activation';
 import { patchGemm, patchSums } from '../reference/gemm';
-import { expectFloats, itOnBothBuilds, type Arena } from './instantiate';
-import { PROBLEMS, product, type PatchProblem } from './patches';
+import { expectFloats, forRandomProblems, itOnBothBuilds, type Arena } from './instantiate';
+import { PROBLEMS, product, randomActivation, randomPatches, type PatchProblem } from './patches';
 import { EPSILON, Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -154,6 +154,18 @@ describe('f32Gemm', () => {
       check(kernels, arena, p, { ...o, x, w: o.w.map(v => Math.sign(v) * 1e19) });
       check(kernels, arena, p, { ...o, x, w: o.w.map(() => 3e19) });
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 8, random => {
+      const p = randomPatches(random);
+      check(kernels, arena, p, {
+        ...operands(p, random, p.n + random.one([0, 0, 5])),
+        bias: random.one([null, random.floats(p.n)]),
+        activation: randomActivation(random, p.n),
+        gap: random.one([0, 0, 3]),
+      });
+    });
   });
 
   itOnBothBuilds('nothing for m = 0 or n = 0', (kernels, arena) => {

@@ -1,8 +1,8 @@
 /** wasm/f32-pool/x4.ts */
 import type { Conv2D } from '../reference/conv2d';
 import { pool } from '../reference/pool';
-import { describeWindows, windows, WINDOWS } from './images';
-import { expectFloats, itOnBothBuilds, type Arena } from './instantiate';
+import { describeWindows, randomWindows, windows, WINDOWS } from './images';
+import { expectFloats, forRandomProblems, itOnBothBuilds, type Arena } from './instantiate';
 import { EPSILON, Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -48,6 +48,13 @@ describe('f32Pool', () => {
       check(kernels, arena, p, new Random(1).floats(p.h * p.w * p.ci));
     });
   }
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 4, random => {
+      const p = randomWindows(random);
+      check(kernels, arena, p, random.floats(p.h * p.w * p.ci));
+    });
+  });
 
   itOnBothBuilds('NaN and infinities', (kernels, arena) => {
     const random = new Random(2);

@@ -3,6 +3,7 @@
  * and paddings, images smaller than the window among them.
  */
 import type { Conv2D } from '../reference/conv2d';
+import type { Random } from './random';
 
 interface Options {
   stride?: [h: number, w: number];
@@ -53,6 +54,23 @@ export function describeWindows(p: Conv2D): string {
   const sizes = `[${p.h},${p.w},${p.ci}] under [${p.kh},${p.kw}] -> [${p.oh},${p.ow},${p.co}]`;
   const steps = `stride ${p.strideH},${p.strideW} dilation ${p.dilationH},${p.dilationW}`;
   return `${sizes} ${steps} pad ${p.top},${p.left}`;
+}
+
+/** Windows of up to 5 x 5 over a small image, padded like 'same' or by a few rows and columns. */
+export function randomWindows(random: Random, multiplier = 1): Conv2D {
+  const pair = (lo: number, hi: number): [number, number] => [
+    random.integer(lo, hi),
+    random.integer(lo, hi),
+  ];
+  const [[kh, kw], stride, dilation] = [pair(1, 5), pair(1, 3), pair(1, 2)];
+  const c = random.integer(1, 13);
+  if (random.integer(0, 1)) {
+    return windows([...pair(1, 14), c], [kh, kw], { stride, dilation }, multiplier);
+  }
+  const h = (kh - 1) * dilation[0] + random.integer(1, 6);
+  const w = (kw - 1) * dilation[1] + random.integer(1, 6);
+  const pad = [...pair(0, 2), ...pair(0, 2)] satisfies Options['pad'];
+  return windows([h, w, c], [kh, kw], { stride, dilation, pad }, multiplier);
 }
 
 export const WINDOWS: readonly Conv2D[] = [

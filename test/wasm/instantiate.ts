@@ -6,6 +6,8 @@
 import baselineBytes from '../../build/baseline.wasm';
 import relaxedBytes from '../../build/relaxed.wasm';
 import type { Pointer, WasmKernels } from '../../wasm/exports';
+import { options } from '../options';
+import { Random } from './random';
 
 /** One build, instantiated once and kept. */
 export interface Build {
@@ -65,6 +67,18 @@ export function itOn(
     body(kernels, arena);
     arena.finish();
   });
+}
+
+/**
+ * Calls `check` on as many random problems as the run is asked for (`--problems`), each with an
+ * arena of its own.
+ */
+export function forRandomProblems(arena: Arena, seed: number, check: (random: Random) => void) {
+  const random = new Random(seed);
+  for (let i = 0; i < options.problems; i++) {
+    check(random);
+    arena.finish();
+  }
 }
 
 type Typed = Float32Array | Int32Array | Uint8Array | Int8Array;

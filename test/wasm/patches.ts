@@ -2,7 +2,9 @@
  * The problems of the GEMM specs: products of patches, as convolutions and matrix products give
  * them. Sizes are about the tiles (4 x 8, 2 x 4, depth 4 and 8), the pair unrolling and the blocks.
  */
+import { LINEAR, type Activation } from '../reference/activation';
 import type { Patches } from '../reference/gemm';
+import type { Random } from './random';
 
 export interface PatchProblem extends Patches {
   name: string;
@@ -56,6 +58,26 @@ export function convolution(
     segmentOffsets,
     size: hp * wp * ci,
   };
+}
+
+/** A product or a convolution of sizes about the tiles of 2, 4, 6 pixels by 4 or 8 columns. */
+export function randomPatches(random: Random): PatchProblem {
+  const n = random.integer(1, 26);
+  if (random.integer(0, 1)) return product(random.integer(1, 30), random.integer(1, 70), n);
+  const [kh, kw, dilation] = [random.integer(1, 4), random.integer(1, 4), random.integer(1, 2)];
+  const hp = (kh - 1) * dilation + random.integer(1, 6);
+  const wp = (kw - 1) * dilation + random.integer(1, 6);
+  return convolution(hp, wp, random.integer(1, 13), kh, kw, n, random.integer(1, 3), dilation);
+}
+
+/** None, a clamp or a PReLU. */
+export function randomActivation(random: Random, n: number): Activation {
+  return random.one([
+    LINEAR,
+    { lo: 0, hi: 6, alpha: null },
+    { lo: -0.25, hi: 0.5, alpha: null },
+    { ...LINEAR, alpha: random.floats(n) },
+  ]);
 }
 
 export const PROBLEMS: readonly PatchProblem[] = [

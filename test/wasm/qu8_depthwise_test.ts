@@ -5,7 +5,7 @@
 import { activate, LINEAR, type Activation } from '../reference/activation';
 import { depthwiseConv2d } from '../reference/conv2d';
 import { quantiseValue, quantiseWeights } from '../reference/quantise';
-import { expectFloats, itOn, type Arena, type Build } from './instantiate';
+import { expectFloats, forRandomProblems, itOn, type Arena, type Build } from './instantiate';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -159,22 +159,15 @@ describe('qu8Depthwise', () => {
     }
   });
 
-  itOnAllPaths('a thousand random layers', (path, kernels, arena) => {
-    const random = new Random(4);
-    for (let i = 0; i < 1000; i++) {
+  itOnAllPaths('random problems', (path, kernels, arena) => {
+    forRandomProblems(arena, 4, random => {
       const [kh, kw] = [random.integer(1, 5), random.integer(1, 5)];
       const dilation = random.integer(1, 2);
       const h = (kh - 1) * dilation + random.integer(1, 4);
       const w = (kw - 1) * dilation + random.integer(1, 4);
       const c = random.integer(1, 20);
-      check(
-        path,
-        kernels,
-        arena,
-        { h, w, c, kh, kw, stride: random.integer(1, 2), dilation },
-        random,
-      );
-      arena.finish();
-    }
+      const stride = random.integer(1, 2);
+      check(path, kernels, arena, { h, w, c, kh, kw, stride, dilation }, random);
+    });
   });
 });

@@ -1,8 +1,15 @@
 /** wasm/qs8-pack/*, wasm/qu8-gemm/*, wasm/relaxed-dot-kind/probe.ts */
 import { LINEAR, type Activation } from '../reference/activation';
 import { quantisedGemm, quantiseValue, quantiseWeights } from '../reference/quantise';
-import { expectFloats, itOn, itOnBothBuilds, type Arena, type Build } from './instantiate';
-import { PROBLEMS, product, type PatchProblem } from './patches';
+import {
+  expectFloats,
+  forRandomProblems,
+  itOn,
+  itOnBothBuilds,
+  type Arena,
+  type Build,
+} from './instantiate';
+import { PROBLEMS, product, randomActivation, randomPatches, type PatchProblem } from './patches';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -233,6 +240,24 @@ describe('qu8Gemm', () => {
     for (const magnitude of [1e-45, 1e-42, 1e-38, 1e-20, 1e30, 3e38]) {
       check(path, kernels, arena, p, { ...o, w: o.w.map(v => v * magnitude) });
     }
+  });
+
+  itOnAllPaths('random problems', (path, kernels, arena) => {
+    forRandomProblems(arena, 8, random => {
+      const p = randomPatches(random);
+      const o = {
+        ...operands(path, p, random, p.n + random.one([0, 0, 5])),
+        bias: random.one([null, random.floats(p.n)]),
+        activation: randomActivation(random, p.n),
+        gap: random.one([0, 0, 3]),
+      };
+      // Most ordinary, some with every product at its greatest, some with none.
+      const kind = random.integer(0, 9);
+      if (kind === 0) o.x.fill(path.greatest);
+      if (kind <= 1) o.w.forEach((v, i) => (o.w[i] = Math.sign(v)));
+      if (kind === 2) o.w.fill(0);
+      check(path, kernels, arena, p, o);
+    });
   });
 
   itOnBothBuilds('weights that are not finite give a scale that is not', (kernels, arena) => {

@@ -19,6 +19,10 @@ export class Random {
     return lo + Math.floor(this.next() * (hi - lo + 1));
   }
 
+  one<T>(choices: readonly T[]): T {
+    return choices[this.integer(0, choices.length - 1)];
+  }
+
   /** Uniform in [-1, 1). */
   floats(length: number): Float32Array {
     return Float32Array.from({ length }, () => this.next() * 2 - 1);
