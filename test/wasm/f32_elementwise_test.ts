@@ -1,6 +1,6 @@
 /** wasm/f32-binary/x4.ts, wasm/f32-unary/*, wasm/f32-affine/x4.ts */
 import { affine, BINARY, binary, UNARY } from '../reference/elementwise';
-import { expectFloats, itOnBothBuilds } from './instantiate';
+import { expectFloats, forRandomProblems, itOnBothBuilds } from './instantiate';
 import { Random } from './random';
 
 /** Signed zeros, NaN, infinities, halves, subnormals, the ends of the float32 range. */
@@ -103,6 +103,28 @@ describe('f32Binary', () => {
       expectFloats(arena.f32(y, n * n), binary(f, 1, n * n, a, 0, 1, b, 0, 1), name);
     });
   }
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 21, random => {
+      const [outer, inner] = [random.integer(1, 5), random.integer(1, 40)];
+      const op = random.integer(0, BINARY.length - 1);
+      const strides = () =>
+        random.one<[outer: number, inner: 0 | 1]>([
+          [inner, 1],
+          [0, 1],
+          [1, 0],
+          [0, 0],
+        ]);
+      const [aStrides, bStrides] = [strides(), strides()];
+      const [a, b] = [random.floats(outer * inner + outer), random.floats(outer * inner + outer)];
+      const y = arena.reserve(outer * inner * 4);
+      const [left, right] = [arena.put(a), arena.put(b)];
+      kernels.f32Binary(op, outer, inner, left, ...aStrides, right, ...bStrides, y);
+      const [name, f] = BINARY[op];
+      const wanted = binary(f, outer, inner, a, ...aStrides, b, ...bStrides);
+      expectFloats(arena.f32(y, outer * inner), wanted, `${name} ${aStrides} ${bStrides}`);
+    });
+  });
 
   itOnBothBuilds('writes over its first operand', (kernels, arena) => {
     const random = new Random(20);

@@ -1,32 +1,47 @@
 /** wasm/f32-reduce/x4.ts, wasm/f32-softmax/x4.ts, wasm/f32-minmax/x4.ts */
 import { REDUCE, reduce, softmax } from '../reference/reduce';
+import type { WasmKernels } from '../../wasm/exports';
 import type { Arena } from './instantiate';
-import { expectFloats, itOnBothBuilds } from './instantiate';
+import { expectFloats, forRandomProblems, itOnBothBuilds } from './instantiate';
 import { EPSILON, Random } from './random';
 
 const SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33];
 
 describe('f32Reduce', () => {
   for (const [op, { name }] of REDUCE.entries()) {
+    /** x [outer,count,inner] -> y [outer,inner] */
+    const check = (
+      kernels: WasmKernels,
+      arena: Arena,
+      random: Random,
+      [outer, count, inner]: readonly [number, number, number],
+    ) => {
+      const x = random.floats(outer * count * inner);
+      const y = arena.reserve(outer * inner * 4);
+      kernels.f32Reduce(op, arena.put(x), outer, count, inner, y);
+      const wanted = reduce(op, x, outer, count, inner);
+      // Doubles in another order (relative error count * 2^-53 of the magnitudes, count <= 1000),
+      // rounded once: at most one unit of float32, and less than EPSILON of the sum of magnitudes
+      // where they cancel.
+      const sums = reduce(op, x.map(Math.abs), outer, count, inner);
+      const tolerance = (i: number) =>
+        op === 2 || op === 3 ? 0 : EPSILON * (2 * Math.abs(wanted[i]) + 1e-6 * sums[i]);
+      const context = `${name} [${outer},${count},${inner}]`;
+      expectFloats(arena.f32(y, outer * inner), wanted, context, tolerance);
+    };
+
     itOnBothBuilds(name, (kernels, arena) => {
       const random = new Random(op);
       for (const inner of [1, 2, 3, 4, 5, 8, 13]) {
-        for (const count of [0, ...SIZES, 1000]) {
-          const outer = 2;
-          const x = random.floats(outer * count * inner);
-          const y = arena.reserve(outer * inner * 4);
-          kernels.f32Reduce(op, arena.put(x), outer, count, inner, y);
-          const wanted = reduce(op, x, outer, count, inner);
-          // Doubles in another order (relative error count * 2^-53 of the magnitudes, count <=
-          // 1000), rounded once: at most one unit of float32, and less than EPSILON of the sum of
-          // magnitudes where they cancel.
-          const sums = reduce(op, x.map(Math.abs), outer, count, inner);
-          const tolerance = (i: number) =>
-            op === 2 || op === 3 ? 0 : EPSILON * (2 * Math.abs(wanted[i]) + 1e-6 * sums[i]);
-          const context = `${name} [${outer},${count},${inner}]`;
-          expectFloats(arena.f32(y, outer * inner), wanted, context, tolerance);
-        }
+        for (const count of [0, ...SIZES, 1000]) check(kernels, arena, random, [2, count, inner]);
       }
+    });
+
+    itOnBothBuilds(`${name}: random problems`, (kernels, arena) => {
+      forRandomProblems(arena, op, random => {
+        const sizes = [random.integer(1, 4), random.integer(0, 40), random.integer(1, 20)] as const;
+        check(kernels, arena, random, sizes);
+      });
     });
 
     itOnBothBuilds(`${name} of NaN and infinities`, (kernels, arena) => {
