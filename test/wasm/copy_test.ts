@@ -1,7 +1,8 @@
 /** wasm/x8-copy/strided.ts, wasm/f32-pad/rows.ts, wasm/x8-fill/run.ts, wasm/x8-gather/rows.ts */
 import { offsets, pad } from '../reference/copy';
-import { expectFloats, itOnBothBuilds } from './instantiate';
+import { expectFloats, forRandomProblems, itOnBothBuilds, type Arena } from './instantiate';
 import { Random } from './random';
+import type { WasmKernels } from '../../wasm/exports';
 
 interface Copy {
   name: string;
@@ -83,30 +84,77 @@ const COPIES: Copy[] = [
   { name: 'reverse transposed', shape: [9, 4], xStrides: [-1, 9], yStrides: [4, 1] },
 ];
 
+function checkCopy(kernels: WasmKernels, arena: Arena, copy: Copy, random: Random) {
+  const pairs = [...offsets(copy.shape, copy.xStrides, copy.yStrides)];
+  // Negative strides: x begins where the least offset is.
+  const least = pairs.reduce((a, [x]) => Math.min(a, x), 0);
+  const size = pairs.reduce((a, [x]) => Math.max(a, x), 0) - least + 1;
+  const length = pairs.reduce((a, [, y]) => Math.max(a, y), 0) + 1;
+  for (const elementBytes of [1, 4] as const) {
+    const x = elementBytes === 1 ? random.bytes(size, 0, 254) : random.floats(size);
+    const y = arena.reserve(length * elementBytes);
+    const from = arena.put(x) - least * elementBytes;
+    const sizes = [six(copy.shape, 1), six(copy.xStrides, 0), six(copy.yStrides, 0)] as const;
+    kernels.copyStrided(elementBytes, from, y, ...sizes[0], ...sizes[1], ...sizes[2]);
+    // What the copy does not name keeps its 0xff: 255, or as a float a NaN.
+    const [got, kept] =
+      elementBytes === 1 ? [arena.u8(y, length), 0xff] : [arena.f32(y, length), NaN];
+    const wanted = new Float32Array(length).fill(kept);
+    for (const [from, to] of pairs) wanted[to] = x[from - least]!;
+    expectFloats(got, wanted, `${copy.name}, ${elementBytes} bytes`);
+  }
+}
+
 describe('copyStrided', () => {
   for (const copy of COPIES) {
-    itOnBothBuilds(copy.name, (kernels, arena) => {
-      const pairs = [...offsets(copy.shape, copy.xStrides, copy.yStrides)];
-      // Negative strides: x begins where the least offset is.
-      const least = pairs.reduce((a, [x]) => Math.min(a, x), 0);
-      const size = pairs.reduce((a, [x]) => Math.max(a, x), 0) - least + 1;
-      const length = pairs.reduce((a, [, y]) => Math.max(a, y), 0) + 1;
-      const random = new Random(1);
-      for (const elementBytes of [1, 4] as const) {
-        const x = elementBytes === 1 ? random.bytes(size, 0, 254) : random.floats(size);
-        const y = arena.reserve(length * elementBytes);
-        const from = arena.put(x) - least * elementBytes;
-        const sizes = [six(copy.shape, 1), six(copy.xStrides, 0), six(copy.yStrides, 0)] as const;
-        kernels.copyStrided(elementBytes, from, y, ...sizes[0], ...sizes[1], ...sizes[2]);
-        // What the copy does not name keeps its 0xff: 255, or as a float a NaN.
-        const [got, kept] =
-          elementBytes === 1 ? [arena.u8(y, length), 0xff] : [arena.f32(y, length), NaN];
-        const wanted = new Float32Array(length).fill(kept);
-        for (const [from, to] of pairs) wanted[to] = x[from - least]!;
-        expectFloats(got, wanted, `${copy.name}, ${elementBytes} bytes`);
-      }
-    });
+    itOnBothBuilds(copy.name, (kernels, arena) => checkCopy(kernels, arena, copy, new Random(1)));
   }
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 4, random => {
+      const rank = random.integer(1, 6);
+      // Long ways where there are few axes: runs and tiles have their edges at 8, 16 and 128.
+      const longest = [140, 20, 9, 5, 4, 3][rank - 1];
+      const shape = Array.from({ length: rank }, () => random.integer(1, longest));
+      const axes = shape.map((_, d) => d);
+      const order = axes.map(d => [random.next(), d]).sort(([a], [b]) => a - b);
+      const copies = [
+        transposition(
+          shape,
+          order.map(([, d]) => d),
+        ),
+        ...[false, true].map(slice =>
+          part(
+            shape,
+            shape.map(n => n + random.integer(0, 3)),
+            slice,
+          ),
+        ),
+      ];
+      checkCopy(kernels, arena, random.one(copies), random);
+    });
+  });
+});
+
+describe('f32Pad and x8Pad', () => {
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 5, random => {
+      const [h, w, c] = [random.integer(1, 5), random.integer(1, 5), random.integer(1, 35)];
+      const [top, left] = [random.integer(0, 3), random.integer(0, 3)];
+      const [hp, wp] = [h + top + random.integer(0, 3), w + left + random.integer(0, 3)];
+      const size = hp * wp * c;
+      const context = `[${h},${w},${c}] at ${top},${left} in [${hp},${wp}]`;
+      const floats = random.floats(h * w * c);
+      const y = arena.reserve(size * 4);
+      kernels.f32Pad(arena.put(floats), h, w, c, top, left, hp, wp, 0.5, y);
+      expectFloats(arena.f32(y, size), pad(floats, h, w, c, top, left, hp, wp, 0.5), context);
+      const [bytes, value, xor] = [random.bytes(h * w * c), random.integer(0, 255), 0x80];
+      const q = arena.reserve(size);
+      kernels.x8Pad(arena.put(bytes), h, w, c, top, left, hp, wp, value, xor, q);
+      const wanted = pad(bytes, h, w, c, top, left, hp, wp, value).map(v => v ^ xor);
+      expectFloats(arena.u8(q, size), wanted, `bytes ${context}`);
+    });
+  });
 });
 
 describe('f32Pad', () => {
