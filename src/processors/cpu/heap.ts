@@ -111,6 +111,7 @@ export class Heap {
 
   /** @throws MemoryError when the memory cannot grow that far. */
   allocate(bytes: number, purpose: Purpose): number {
+    this.queue.settle();
     const wanted = bytes + SLACK_BYTES;
     let pointer = 0;
     if (wanted < MAXIMUM_PAGES * PAGE_BYTES) {
@@ -132,6 +133,20 @@ export class Heap {
   free(pointer: number, bytes: number, purpose: Purpose): void {
     this.queue.afterwards(() => this.raw.free(pointer));
     this.bytes[purpose] -= bytes;
+  }
+
+  /**
+   * Copies numbers into a block in which nothing has been put since it was handed out. Calls under
+   * way cannot know it, so none is waited for.
+   */
+  put(pointer: number, numbers: Float32Array | Int32Array | Uint8Array): void {
+    const { buffer, byteOffset, byteLength } = numbers;
+    new Uint8Array(this.memory.buffer, pointer).set(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+
+  /** Numbers that no call under way writes: none is waited for. */
+  peek(pointer: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, pointer, length);
   }
 
   f32(pointer: number, length: number): Float32Array {

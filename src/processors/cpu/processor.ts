@@ -148,6 +148,17 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     }
   }
 
+  /** Lends numbers on the heap. */
+  withNumbers<T>(
+    numbers: Float32Array | Int32Array | Uint8Array,
+    use: (pointer: number) => T,
+  ): T {
+    return this.withScratch(numbers.byteLength, pointer => {
+      this.heap.put(pointer, numbers);
+      return use(pointer);
+    });
+  }
+
   /** Runs `use` with the buffer as dense numbers on the heap, wherever it lies now. */
   withDense<T>(buffer: CpuBuffer, use: (pointer: number) => T): T {
     const dense = buffer.dense();
@@ -161,9 +172,8 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   /** [min, max] of a float32 buffer; both infinities where there is a NaN; [0, 0] when it is empty. */
   range(buffer: CpuBuffer): Range {
     if (buffer.size === 0) return [0, 0];
-    return this.withScratch(32, spread =>
+    return this.withNumbers(NO_SPREAD, spread =>
       this.withDense(buffer, pointer => {
-        this.heap.f32(spread, 8).set(NO_SPREAD);
         this.heap.kernels.f32MinMax(pointer, buffer.size, spread);
         return rangeOfSpread(this.heap.f32(spread, 8));
       }),
