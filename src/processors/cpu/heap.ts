@@ -150,17 +150,17 @@ export class Heap {
   }
 
   f32(pointer: number, length: number): Float32Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Float32Array(this.memory.buffer, pointer, length);
   }
 
   i32(pointer: number, length: number): Int32Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Int32Array(this.memory.buffer, pointer, length);
   }
 
   u8(pointer: number, length: number): Uint8Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Uint8Array(this.memory.buffer, pointer, length);
   }
 }

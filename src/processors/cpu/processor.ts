@@ -89,14 +89,24 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return Promise.resolve();
   }
 
-  /** Whether the last kernel of a call is still under way. */
-  get isBusy(): boolean {
-    return this.heap.queue.isBusy;
+  /** All kernels called so far, for `isDone`. */
+  get mark(): number {
+    return this.heap.queue.mark;
   }
 
-  /** Helps with what is under way until it is done, or until the clock says `until`. */
-  work(until: number): void {
-    this.heap.queue.work(until);
+  /** Whether the kernels up to a mark are over. */
+  isDone(mark: number): boolean {
+    return this.heap.queue.isDone(mark);
+  }
+
+  /** Helps until the kernels up to a mark are over, or until the clock says `until`. */
+  work(mark: number, until: number): void {
+    this.heap.queue.work(mark, until);
+  }
+
+  /** What a kernel has thrown since this was asked last, and nobody has been told. */
+  takeError(): Error | undefined {
+    return this.heap.queue.takeError();
   }
 
   /**

@@ -69,7 +69,7 @@ export class Queue {
   private called = 0;
   /** Jobs that were over, and when that was, when we last saw another one finished. */
   private silentSince = { over: -1, ms: 0 };
-  private error: unknown;
+  private error: Error | undefined;
   private wanted = 1;
   private pool: Pool | undefined;
 
@@ -113,9 +113,10 @@ export class Queue {
     return this.called;
   }
 
-  /** Whether the calls up to a mark are over. */
+  /** Whether the calls up to a mark are over, and what waited for them has been done. */
   isDone(mark: number): boolean {
-    return this.called - this.board.pending >= mark;
+    this.settle();
+    return this.isOver(mark);
   }
 
   /** Does this when what is under way is over; now, if nothing is. */
@@ -129,20 +130,18 @@ export class Queue {
 
   /** Does what has waited for calls that are over now. */
   settle(): void {
-    while (this.waiting.length > 0 && this.isDone(this.waiting[0].mark)) {
+    while (this.waiting.length > 0 && this.isOver(this.waiting[0].mark)) {
       this.waiting.shift()!.todo();
     }
   }
 
-  /** Helps until the clock says `until`, or all is done; what goes wrong is kept for `finish`. */
-  work(until: number): void {
-    this.workUpTo(this.called, until);
-  }
-
-  /** The same until the calls up to a mark are done. */
-  workUpTo(mark: number, until: number): void {
+  /**
+   * Helps until the calls up to a mark are over, or until the clock says `until`; what goes wrong is
+   * kept for `finish`.
+   */
+  work(mark: number, until: number): void {
     let start = performance.now();
-    while (!this.isDone(mark)) {
+    while (!this.isOver(mark)) {
       if (this.board.take(this.calls)) {
         // The next one takes as long as this one did, more or less.
         const now = performance.now();
@@ -157,16 +156,27 @@ export class Queue {
     this.settle();
   }
 
+  /** Returns when every call has been done; what goes wrong is kept for `finish`. */
+  wait(): void {
+    this.work(this.called, Infinity);
+  }
+
   /**
-   * Returns when every call has been done.
+   * The same.
    *
    * @throws what a call has thrown.
    */
   finish(): void {
-    this.work(Infinity);
+    this.wait();
+    const error = this.takeError();
+    if (error) throw error;
+  }
+
+  /** What a call has thrown since this was asked last. */
+  takeError(): Error | undefined {
     const { error } = this;
     this.error = undefined;
-    if (error !== undefined) throw error as Error;
+    return error;
   }
 
   dispose(): void {
@@ -174,6 +184,10 @@ export class Queue {
     this.pool = undefined;
     this.waiting.length = 0;
     this.board = new Board(new ArrayBuffer(Board.BYTES));
+  }
+
+  private isOver(mark: number): boolean {
+    return this.called - this.board.pending >= mark;
   }
 
   private get calls(): Calls {
@@ -186,7 +200,7 @@ export class Queue {
     const tiled = KERNELS.find(kernel => kernel === name);
     if (tiled) return (...args) => this.call(tiled, args);
     return (...args) => {
-      this.finish();
+      this.wait();
       return own(...args);
     };
   }
@@ -202,7 +216,7 @@ export class Queue {
       this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
     }
     while (!this.board.hasRoom(tiles.length)) {
-      this.workUpTo(this.called - this.board.pending + 1, Infinity);
+      this.work(this.called - this.board.pending + 1, Infinity);
     }
     this.board.post(kernel, tiles);
     this.called++;
@@ -250,7 +264,7 @@ export class Queue {
   /** Waits for tiles that are under way in workers, and does those of workers that are gone. */
   private awaitTile(mark: number, until: number): boolean {
     const { board } = this;
-    while (!board.hasTile && !board.isStuck && !this.isDone(mark)) {
+    while (!board.hasTile && !board.isStuck && !this.isOver(mark)) {
       const now = performance.now();
       const over = this.called - board.pending;
       if (over !== this.silentSince.over) this.silentSince = { over, ms: now };
@@ -267,7 +281,7 @@ export class Queue {
     try {
       this.board.repair(this.calls, all);
     } catch (error) {
-      this.error ??= error;
+      this.error ??= error as Error;
     }
   }
 }

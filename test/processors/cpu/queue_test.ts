@@ -51,7 +51,7 @@ describe('queue', () => {
     exp(x, y);
     let turns = 0;
     while (heap.queue.isBusy) {
-      heap.queue.work(0);
+      heap.queue.work(heap.queue.mark, 0);
       turns++;
     }
     expect(turns).toBeGreaterThan(0);
