@@ -180,7 +180,11 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark };
     if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+    // What it will wait for, the page need not.
+    if (layer.looks) yield* this.cpuDone();
+    const { waits } = this.cpu;
     const { row, guarded } = yield* this.step(run, index);
+    layer.looks = this.cpu.waits > waits;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     return { index, mark: this.cpu.mark, row, guarded };

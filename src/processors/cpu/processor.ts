@@ -104,6 +104,11 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return this.heap.queue.overAt(mark);
   }
 
+  /** How often numbers have been looked at, which waits for all kernels under way. */
+  get waits(): number {
+    return this.heap.queue.waits;
+  }
+
   /** Says that large kernels are about to come. */
   wake(): void {
     this.heap.queue.wake();

@@ -77,6 +77,8 @@ export class Queue {
   private board = this.ownBoard;
   /** Jobs posted so far, on whatever board. */
   private called = 0;
+  /** How often somebody has looked at the heap, and so waited for what was under way. */
+  waits = 0;
   /** Jobs that were over, and when that was, when we last saw another one finished. */
   private silentSince = { over: -1, ms: 0 };
   private error: Error | undefined;
@@ -181,6 +183,7 @@ export class Queue {
 
   /** Returns when every call has been done; what goes wrong is kept for `finish`. */
   wait(): void {
+    this.waits++;
     this.work(this.called, Infinity);
   }
 
