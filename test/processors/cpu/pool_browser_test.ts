@@ -297,16 +297,23 @@ registerAs('mulayer-unshared', async () => [await CpuProcessor.create(true, fals
 describe('MULAYER_THREADS', () => {
   useMulayer();
 
-  /** Three inferences of a net with layers large enough for several threads; one after the other. */
-  async function infer(read: 'data' | 'dataSync'): Promise<Float32Array> {
+  /**
+   * Inferences of a net with layers large enough for several threads, one after the other; of random
+   * numbers up to each of the scales.
+   */
+  async function infer(
+    read: 'data' | 'dataSync',
+    scales = [1, 1, 1],
+    rows = 45,
+  ): Promise<Float32Array> {
     const random = new Random(1);
     const tensor = (...shape: number[]) =>
       tf.tensor(random.floats(tf.util.sizeFromShape(shape)), shape);
     const [w1, w2, w3] = [tensor(3, 3, 16, 40), tensor(3, 3, 40, 1), tensor(40, 300)];
     const results: number[] = [];
-    for (let run = 0; run < 3; run++) {
+    for (const scale of scales) {
       const y = tf.tidy(() => {
-        const x = tensor(1, 45, 47, 16) as tf.Tensor4D;
+        const x = tf.mul<tf.Tensor4D>(tensor(1, rows, 47, 16), scale);
         const first = tf.relu6<tf.Tensor4D>(tf.conv2d(x, w1 as tf.Tensor4D, 1, 'same'));
         const second = tf.elu<tf.Tensor4D>(tf.depthwiseConv2d(first, w2 as tf.Tensor4D, 1, 'same'));
         const sum = tf.maxPool(tf.add<tf.Tensor4D>(first, second), 3, 2, 'same');
@@ -347,6 +354,24 @@ describe('MULAYER_THREADS', () => {
     }
   }
 
+  itWithThreads(
+    'numbers that leave their ranges give the bits of one thread',
+    async () => {
+      const flags = { MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' };
+      const scales = [1, 1, 10, 0.01, 1e30, 1, 3];
+      await tf.setBackend('mulayer-unshared');
+      setFlags(flags);
+      const wanted = await infer('data', scales, 40);
+      await tf.setBackend('mulayer');
+      setFlags({ ...flags, MULAYER_THREADS: 3 });
+      // Another graph, so that nothing is learned before all threads are there.
+      await infer('data');
+      await until(() => threadsNow() === 3, '3 threads');
+      expectSame(await infer('data', scales, 40), wanted, '3 threads');
+    },
+    60_000,
+  );
+
   for (const threads of [1, 2]) {
     it(`the page lives while one large layer is computed: ${threads} wanted`, async () => {
       setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32', MULAYER_THREADS: threads });
@@ -365,7 +390,7 @@ describe('MULAYER_THREADS', () => {
       port1.close();
       y.dispose();
       expect(numbers[113 * 64 + 5]).toBe(9 * 64);
-      // 1.8 GMAC: 70 ms of one thread, 8 for each turn.
+      // 1.8 GMAC: 70 ms of one thread, 4 for each turn.
       expect(turns).toBeGreaterThan(2);
     }, 60_000);
   }
