@@ -8,14 +8,9 @@
 export type Pointer = number;
 
 export interface WasmKernels {
-  /** 16-byte aligned, not cleared. Traps when memory cannot grow or `bytes` is about 1 GiB or more. */
-  alloc(bytes: number): Pointer;
-  /** Gives back what `alloc` gave; 0 is allowed. */
-  free(block: Pointer): void;
-  /**
-   * Makes 16 KiB at `block` the scratch of this instance. For workers, which must not touch the
-   * heap of the instance that made it; otherwise the scratch comes from the heap by itself.
-   */
+  /** The first address behind the module's static data: from here on memory is the caller's. */
+  heapBase(): Pointer;
+  /** Makes 16 KiB at `block` the scratch of this instance; before any kernel that needs one. */
   setScratch(block: Pointer): void;
   /**
    * How relaxed_dot reads its second operand here: 1 unsigned, 2 signed (store x ^ 0x80), both with
