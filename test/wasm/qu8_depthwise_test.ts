@@ -7,6 +7,7 @@ import { depthwiseConv2d } from '../reference/conv2d';
 import { quantiseValue, quantiseWeights } from '../reference/quantise';
 import { DOT_PATHS, WHOLE, type DotOperands } from './dots';
 import { expectFloats, forRandomProblems, itOn, type Arena, type Build } from './instantiate';
+import { randomActivation, randomSwish } from './patches';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -128,12 +129,13 @@ describe('qu8Depthwise', () => {
     for (const layer of LAYERS) check(path, kernels, arena, layer, random);
   });
 
-  itOnAllPaths('clamping, PReLU', (path, kernels, arena) => {
+  itOnAllPaths('clamping, PReLU, hard swish', (path, kernels, arena) => {
     const random = new Random(2);
     for (const layer of LAYERS.slice(2, 5)) {
       check(path, kernels, arena, layer, random, { lo: 0, hi: 0.5, alpha: null });
       const alpha = random.floats(layer.c);
       check(path, kernels, arena, layer, random, { ...LINEAR, alpha });
+      check(path, kernels, arena, layer, random, randomSwish(random, layer.c));
     }
   });
 
@@ -155,7 +157,8 @@ describe('qu8Depthwise', () => {
       const w = (kw - 1) * dilation + random.integer(1, 4);
       const c = random.integer(1, 20);
       const stride = random.integer(1, 2);
-      check(path, kernels, arena, { h, w, c, kh, kw, stride, dilation }, random);
+      const layer = { h, w, c, kh, kw, stride, dilation };
+      check(path, kernels, arena, layer, random, randomActivation(random, c));
     });
   });
 });

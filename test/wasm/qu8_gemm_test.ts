@@ -10,7 +10,14 @@ import {
   type Build,
 } from './instantiate';
 import { DOT_PATHS, WHOLE, type DotOperands } from './dots';
-import { PROBLEMS, product, randomActivation, randomPatches, type PatchProblem } from './patches';
+import {
+  PROBLEMS,
+  product,
+  randomActivation,
+  randomPatches,
+  randomSwish,
+  type PatchProblem,
+} from './patches';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -177,7 +184,7 @@ describe('qu8Gemm', () => {
     }
   });
 
-  itOnAllPaths('bias, clamping, PReLU', (path, kernels, arena) => {
+  itOnAllPaths('bias, clamping, PReLU, hard swish', (path, kernels, arena) => {
     const random = new Random(3);
     for (const m of [1, 4, 6]) {
       for (const n of [1, 3, 4, 7, 8, 13]) {
@@ -189,6 +196,7 @@ describe('qu8Gemm', () => {
         const alpha = random.floats(n);
         // The kernel adds max(v, 0) and alpha * min(v, 0), the oracle picks one: -0 aside equal.
         check(path, kernels, arena, p, { ...o, activation: { ...LINEAR, alpha } });
+        check(path, kernels, arena, p, { ...o, activation: randomSwish(random, n) });
       }
     }
   });
