@@ -9,12 +9,20 @@
  * All else is the shipped module, instruction by instruction. Source of the semantics: WebAssembly
  * relaxed-simd proposal, "Relaxed integer dot product".
  */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { modified } from './build.mjs';
+import { SetupError } from './setup.mjs';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /**
  * a is signed; b is extended by `extension`; where `saturates`, the sums of pairs stay within 16
  * bits. Names are those of `MULAYER_DOT`: what the probe must find.
  */
-export const DOTS = {
+const DOTS = {
   usdot: { extension: 'u', saturates: false },
   sdot: { extension: 's', saturates: false },
   usdot7: { extension: 'u', saturates: true },
@@ -26,8 +34,37 @@ export const DOTS = {
 const EVEN = [0, 2, 4, 6].flatMap(bytesOfLane).join(' ');
 const ODD = [1, 3, 5, 7].flatMap(bytesOfLane).join(' ');
 
+/** build/test/relaxed-*.wasm: the relaxed build with each kind of dot. Nothing is done twice. */
+export async function emulateDots() {
+  const newest = Math.max(modified('build/relaxed.wasm'), modified('scripts/emulate-dot.mjs'));
+  mkdirSync(join(ROOT, 'build/test'), { recursive: true });
+  for (const kind of Object.keys(DOTS)) {
+    if (modified(fileOf(kind)) > newest) continue;
+    const relaxed = readFileSync(join(ROOT, 'build/relaxed.wasm'));
+    writeFileSync(join(ROOT, fileOf(kind)), await emulateDot(relaxed, kind));
+  }
+}
+
+const fileOf = kind => `build/test/relaxed-${kind}.wasm`;
+
+/**
+ * @param kind of DOTS; undefined: this machine's own
+ * @returns plugins of esbuild that put its emulation where the relaxed build is asked for.
+ */
+export function withDot(kind) {
+  if (kind === undefined) return [];
+  if (!(kind in DOTS)) {
+    throw new SetupError(`dot: expected ${Object.keys(DOTS).join(', ')}, got ${kind}`);
+  }
+  const path = join(ROOT, fileOf(kind));
+  const setup = ({ onResolve }) => {
+    onResolve({ filter: /\/build\/relaxed\.wasm$/ }, () => ({ path }));
+  };
+  return [{ name: 'emulated dot', setup }];
+}
+
 /** @returns the bytes of the module `relaxed`, with the dot `kind` of DOTS. */
-export async function emulateDot(relaxed, kind) {
+async function emulateDot(relaxed, kind) {
   const { default: binaryen } = await import('assemblyscript/binaryen');
   const text = textOf(binaryen, relaxed)
     .replaceAll('i32x4.relaxed_dot_i8x16_i7x16_add_s', 'call $relaxed_dot')

@@ -2,13 +2,12 @@
  * The specs as bundles, one for each suite, in build/test/. They have src/ in them, not dist/, and
  * share with the page they run in nothing but jasmine.
  */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { BUNDLE, modified } from './build.mjs';
-import { DOTS, emulateDot } from './emulate-dot.mjs';
-import { SetupError } from './setup.mjs';
+import { BUNDLE } from './build.mjs';
+import { emulateDots, withDot } from './emulate-dot.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -28,29 +27,6 @@ export function specFiles(suite, platform = 'browser') {
     .filter(file => platform === 'browser' || !file.endsWith('_browser_test.ts'));
 }
 
-/** build/test/relaxed-*.wasm: the relaxed build with each kind of dot. Nothing is done twice. */
-async function emulateDots() {
-  const relaxed = join(ROOT, 'build/relaxed.wasm');
-  const newest = Math.max(modified('build/relaxed.wasm'), modified('scripts/emulate-dot.mjs'));
-  mkdirSync(join(ROOT, 'build/test'), { recursive: true });
-  for (const kind of Object.keys(DOTS)) {
-    const outfile = emulated(kind);
-    if (modified(outfile) > newest) continue;
-    writeFileSync(join(ROOT, outfile), await emulateDot(readFileSync(relaxed), kind));
-  }
-}
-
-const emulated = kind => `build/test/relaxed-${kind}.wasm`;
-
-/** Puts the emulation of a dot where the relaxed build is asked for. */
-const withDot = kind => ({
-  name: 'emulated dot',
-  setup(build) {
-    const path = join(ROOT, emulated(kind));
-    build.onResolve({ filter: /\/build\/relaxed\.wasm$/ }, () => ({ path }));
-  },
-});
-
 /**
  * Bundles one suite.
  *
@@ -60,9 +36,6 @@ const withDot = kind => ({
  */
 export async function bundleSuite(suite, platform = 'browser', dot = undefined) {
   const { build } = await import('esbuild');
-  if (dot !== undefined && !(dot in DOTS)) {
-    throw new SetupError(`dot: expected ${Object.keys(DOTS).join(', ')}, got ${dot}`);
-  }
   await emulateDots();
   const outfile = `build/test/${suite}.${platform === 'node' ? 'cjs' : 'js'}`;
   await build({
@@ -80,7 +53,7 @@ export async function bundleSuite(suite, platform = 'browser', dot = undefined) 
     // tfjs-core says of its specs, gradients and chained methods that they have no side effects.
     ignoreAnnotations: true,
     define: { global: 'globalThis' },
-    plugins: dot === undefined ? [] : [withDot(dot)],
+    plugins: withDot(dot),
     sourcemap: 'inline',
     outfile,
   });
