@@ -22,6 +22,8 @@ export interface Activation {
   alpha: number;
   lo: number;
   hi: number;
+  /** Whether all numbers of bias and alpha are. */
+  isFinite(): boolean;
   /** Code of the unary op to run over the result. */
   after?: number;
   /** PReLU weights that are not one number a channel; `shape` is that of the result. */
@@ -95,11 +97,12 @@ export function withActivation<T>(
   const byChannel = prelu && isByChannel(prelu.shape, n);
   return cpu.withScratch(8 * n, scratch => {
     const alphaScratch = scratch + 4 * n;
+    const isFinite = () => [bias, prelu].every(argument => argument?.buffer.isFinite ?? true);
     const base = bias ? perChannel(cpu, bias, n, scratch) : 0;
     if (name === 'leakyrelu') {
       const alpha = (attributes.leakyreluAlpha as number | undefined) ?? LEAKY_ALPHA;
-      cpu.heap.f32(alphaScratch, n).fill(alpha);
-      return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity });
+      cpu.heap.put(alphaScratch, new Float32Array(n).fill(alpha));
+      return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity, isFinite });
     }
     if (name === 'prelu' && byChannel) {
       return use({
@@ -107,11 +110,13 @@ export function withActivation<T>(
         alpha: perChannel(cpu, prelu, n, alphaScratch),
         lo: -Infinity,
         hi: Infinity,
+        isFinite,
       });
     }
     if (name === 'hardswish') {
-      cpu.heap.f32(alphaScratch, n).fill((attributes.hardSwishScale as number) / 6);
-      return use({ bias: base, alpha: alphaScratch, lo: -3, hi: 3 });
+      const sixth = (attributes.hardSwishScale as number) / 6;
+      cpu.heap.put(alphaScratch, new Float32Array(n).fill(sixth));
+      return use({ bias: base, alpha: alphaScratch, lo: -3, hi: 3, isFinite });
     }
     const clip = [attributes.clipMin, attributes.clipMax] as [number, number];
     const [lo, hi] = name === 'clip' ? clip : (CLAMPS[name] ?? CLAMPS.linear);
@@ -121,6 +126,7 @@ export function withActivation<T>(
       alpha: 0,
       lo,
       hi,
+      isFinite,
       ...(after === undefined ? {} : { after }),
       ...(name === 'prelu' && prelu ? { prelu: { weights: prelu, shape } } : {}),
     });
@@ -145,7 +151,7 @@ function perChannel(
   scratch: number,
 ): number {
   if (buffer.size === n) return buffer.address();
-  cpu.heap.f32(scratch, n).fill(buffer.numbers()[0]);
+  cpu.heap.put(scratch, new Float32Array(n).fill(buffer.numbers()[0]));
   return scratch;
 }
 

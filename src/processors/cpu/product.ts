@@ -119,7 +119,7 @@ function int8Product(
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
   const pitch = patches.pixels * n * (bytes ? 1 : 4);
-  withScales(cpu, { scale, zero: zero - xor }, packed, n, (corrections, scales) => {
+  withScales(cpu, { scale, zero: zero - xor }, packed, (corrections, scales) => {
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
         kernels[gemm](
@@ -131,7 +131,7 @@ function int8Product(
           patches.segmentOffsets.length,
           patches.segmentLength,
           offsets,
-          packed.weights,
+          packed.pointer,
           n,
           corrections,
           scales,
@@ -155,10 +155,7 @@ function withOffsets(
   { segmentOffsets }: Patches,
   use: (pointer: number) => void,
 ): void {
-  cpu.withScratch(4 * segmentOffsets.length, pointer => {
-    cpu.heap.i32(pointer, segmentOffsets.length).set(segmentOffsets);
-    use(pointer);
-  });
+  cpu.withNumbers(Int32Array.from(segmentOffsets), use);
 }
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
