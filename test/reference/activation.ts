@@ -17,6 +17,6 @@ export function activate(v: number, j: number, { lo, hi, alpha }: Activation): n
   const clamped = v < lo ? lo : v > hi ? hi : v;
   if (!alpha) return clamped;
   // Rounded where the kernels round.
-  if (lo > -Infinity) return Math.fround(v * Math.fround(clamped - lo)) * alpha[j];
+  if (lo > -Infinity) return v * Math.fround(Math.fround(clamped - lo) * alpha[j]);
   return v >= 0 ? v : alpha[j] * v;
 }
