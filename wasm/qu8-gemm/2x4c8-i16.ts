@@ -151,14 +151,19 @@ export function qu8Gemm2x4c8I16(
           r1 = clamp(r1, low, high);
         }
         if (spread) {
-          // Both rows at once, one in each half.
+          // Both rows at once, one in each half. A row beyond m repeats the one before.
           const bytes = quantise8(r0, r1, inverse, zero);
-          const count = min(columns, COLUMNS);
-          storeBytes8(out, bytes, count);
-          if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), count);
-          // A row beyond m repeats the one before.
-          const least = onlyLanes(f32x4.pmin(r0, r1), count);
-          widen(spread, least, onlyLanes(f32x4.pmax(r0, r1), count));
+          const l = f32x4.pmin(r0, r1);
+          const g = f32x4.pmax(r0, r1);
+          if (columns >= COLUMNS) {
+            v128.store32_lane(out, bytes, 0);
+            if (i + 1 < m) v128.store32_lane(out + yRow, bytes, 1);
+            widen(spread, l, g);
+          } else {
+            storeBytes8(out, bytes, columns);
+            if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), columns);
+            widen(spread, onlyLanes(l, columns), onlyLanes(g, columns));
+          }
         } else {
           storeLanes(out, r0, columns);
           if (i + 1 < m) storeLanes(out + yRow, r1, columns);
