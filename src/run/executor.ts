@@ -63,7 +63,7 @@ interface Run {
 interface UnderWay {
   readonly index: number;
   /** It is done when the CPU is so far. */
-  readonly mark: number;
+  mark: number;
   /** Absent where nobody wanted it. */
   readonly row?: LayerReport;
   /** Bytes whose range has not been looked at. */
@@ -102,6 +102,7 @@ export class Executor {
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
+    if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const rule = this.resolve(settings.split, plan, nodes);
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
@@ -146,13 +147,25 @@ export class Executor {
       } else {
         underWay.shift();
         this.retire(run.steps[oldest.index]);
-        const now = performance.now();
-        if (oldest.row) rows.push({ ...oldest.row, ms: now - last });
-        last = now;
+        if (oldest.row) {
+          const end = this.endOf(oldest, last);
+          rows.push({ ...oldest.row, ms: end - last });
+          last = end;
+        }
         yield 'turn';
       }
     }
     return rows;
+  }
+
+  /**
+   * When a step was done: when its kernels were, where they were computed by others while this thread
+   * did something else; at the latest now.
+   */
+  private endOf({ mark }: UnderWay, before: number): number {
+    const now = performance.now();
+    const over = this.cpu.overAt(mark) - performance.timeOrigin;
+    return over > before && over < now ? over : now;
   }
 
   /** How many steps may be under way when this one is issued, it included. */
@@ -167,7 +180,11 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark };
     if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+    // What it will wait for, the page need not.
+    if (layer.looks) yield* this.cpuDone();
+    const { waits } = this.cpu;
     const { row, guarded } = yield* this.step(run, index);
+    layer.looks = this.cpu.waits > waits;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     return { index, mark: this.cpu.mark, row, guarded };
@@ -415,6 +432,7 @@ export class Executor {
       if (isFinite) layer.range = better;
       this.computeIn(node, isFinite ? better : undefined);
       yield* this.cpuDone();
+      step.mark = this.cpu.mark;
     } catch (error) {
       for (const value of node.outputs) value.error = error as Error;
     }

@@ -250,4 +250,3 @@ export function withSpread(cpu: CpuProcessor, y: Quantised, use: (pointer: numbe
 function patchKey({ top, left, paddedHeight, paddedWidth }: Patches): string {
   return `${top},${left},${paddedHeight}x${paddedWidth}`;
 }
-
