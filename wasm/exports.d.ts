@@ -298,8 +298,8 @@ export interface WasmKernels {
   ): void;
   /**
    * op: 0 relu, 1 relu6, 2 leakyRelu(p0), 3 clip(p0, p1), 4 neg, 5 abs, 6 square, 7 sqrt, 8 rsqrt,
-   * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 hardSwish, 16 softplus,
-   * 17 step(p0), 18 floor, 19 ceil, 20 round.
+   * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 softplus, 16 step(p0),
+   * 17 floor, 18 ceil, 19 round.
    */
   f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
   /** y [n] = table [256] at x [n]; bytes. */

@@ -1,10 +1,17 @@
 /**
- * The two builds of the kernels, for specs in a browser and in Node, and memory whose ends are
- * watched: `Arena` puts arrays into a build's heap, each with a guard before and behind, so that a
- * kernel that writes where it should not is found out.
+ * The builds of the kernels, for specs in a browser and in Node, and memory whose ends are watched:
+ * `Arena` puts arrays into a build's heap, each with a guard before and behind, so that a kernel that
+ * writes where it should not is found out.
+ *
+ * Two are what is shipped. The others are the relaxed one with the dot of other machines, by the names
+ * of MULAYER_DOT (`scripts/emulate-dot.mjs`): they run on any engine.
  */
 import baselineBytes from '../../build/baseline.wasm';
 import relaxedBytes from '../../build/relaxed.wasm';
+import i16Bytes from '../../build/test/relaxed-i16.wasm';
+import sdotBytes from '../../build/test/relaxed-sdot.wasm';
+import usdotBytes from '../../build/test/relaxed-usdot.wasm';
+import usdot7Bytes from '../../build/test/relaxed-usdot7.wasm';
 import { Arena as Allocator } from '../../src/processors/cpu/arena';
 import type { Pointer, WasmKernels } from '../../wasm/exports';
 import { options } from '../options';
@@ -12,7 +19,7 @@ import { Random } from './random';
 
 /** One build, instantiated once and kept. */
 export interface Build {
-  name: 'relaxed' | 'baseline';
+  name: keyof typeof BYTES;
   /** Why it cannot run here; null when it can. */
   missing: string | null;
   kernels: WasmKernels;
@@ -20,7 +27,14 @@ export interface Build {
   allocator: Allocator;
 }
 
-const BYTES = { relaxed: relaxedBytes, baseline: baselineBytes };
+const BYTES = {
+  baseline: baselineBytes,
+  relaxed: relaxedBytes,
+  usdot: usdotBytes,
+  sdot: sdotBytes,
+  usdot7: usdot7Bytes,
+  i16: i16Bytes,
+};
 
 async function instantiate(name: Build['name']): Promise<Build> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
