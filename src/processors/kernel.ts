@@ -1,7 +1,15 @@
 /**
  * A kernel of ours: the rules the planner reads and a lowering for each processor.
  */
-import type { Attributes, Named, Problem, Rules, Spec, WritesBytes } from '../graph/kernel.js';
+import type {
+  Attributes,
+  Correction,
+  Named,
+  Problem,
+  Rules,
+  Spec,
+  WritesBytes,
+} from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { Range } from './cpu/quantisation.js';
@@ -30,6 +38,8 @@ export interface Call<B> {
    * floats; one that can notes the range it saw (`Quantised.spread`).
    */
   readonly range?: Range;
+  /** What is taken off a result in int8. */
+  readonly correction?: Correction;
 }
 
 export interface Kernel extends Rules {

@@ -8,11 +8,11 @@
  */
 import type { Settings, Split } from '../flags.js';
 import type { Graph, Node, Use } from '../graph/graph.js';
-import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Correction, Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
-import { roundTripError } from '../passes/precision.js';
+import { chooseInt8, Observation, sharesOf } from '../passes/precision.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
@@ -24,6 +24,7 @@ import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
 import { Fuser } from './fuser.js';
+import { observe } from './observer.js';
 import type { LayerReport } from './report.js';
 import { cutShape, Transfers } from './transfers.js';
 
@@ -37,6 +38,15 @@ export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
   layers: LayerReport[] = [];
   ms = 0;
+  /**
+   * While true, each run observes as the first one does, and adds to what is known. A plan's first
+   * run cannot tell constants yet: {@link Executor.isFirst} says to repeat it.
+   */
+  isCalibrating = false;
+  /** Whether the last run was its plan's first. */
+  isFirst = false;
+  /** What layers of the run under way take off their int8 results. */
+  private readonly corrections = new WeakMap<Node, Correction>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly fuser: Fuser;
@@ -65,7 +75,8 @@ export class Executor {
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
-    const rule = this.resolve(settings.split, plan, nodes);
+    const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
+    const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
     const placements = plan.place(this.circumstances(rule, steps), () =>
@@ -75,14 +86,16 @@ export class Executor {
         { gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.gpuSupports(node) },
       ),
     );
-    const bytes = this.placeBytes(steps, placements, plan, settings);
+    if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
+    const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
     const layers: LayerReport[] = [];
-    for (const [i, { node, members, at }] of steps.entries()) {
+    for (const [i, step] of steps.entries()) {
+      const { node, members, at } = step;
       if (node.wanted || isRehearsal) {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
         const layer = plan.layers[at];
-        const row = yield* this.step(node, placement, layer, settings, plan.runs === 0, bytes[i]);
+        const row = yield* this.step(step, placement, layer, settings, observing, bytes[i]);
         row.fused = members.slice(1).map(({ kernel }) => kernel.name);
         layers.push(row);
         if (layer.refused && placement.where !== 'cpu') plan.forgetPlacements();
@@ -93,12 +106,13 @@ export class Executor {
       for (const value of outputs) this.graph.release(value);
       yield 'turn';
     }
-    if (settings.split === 'auto' && plan.runs > 0 && plan.trial.isRunning) {
+    if (settings.split === 'auto' && !observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
     if (isRehearsal) plan.forgetNumbers();
-    else plan.runs++;
+    this.isFirst = plan.runs === 0;
+    if (!isRehearsal) plan.runs++;
     this.layers = layers;
     this.ms = performance.now() - start;
   }
@@ -140,12 +154,12 @@ export class Executor {
   private placeBytes(
     steps: readonly Step[],
     placements: readonly Placement[],
-    { layers: byNode, runs }: Plan,
+    { layers: byNode }: Plan,
     settings: Settings,
   ): (readonly Layer[] | undefined)[] {
     const nodes = steps.map(({ node }) => node);
     const layers = steps.map(({ at }) => byNode[at]);
-    if (runs === 0 || settings.precision === 'float32') return nodes.map(() => undefined);
+    if (settings.precision === 'float32') return nodes.map(() => undefined);
     const groups = placeBytes(nodes, {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
@@ -179,13 +193,14 @@ export class Executor {
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
   private *step(
-    node: Node,
+    step: Step,
     placement: Placement,
     layer: Layer,
     settings: Settings,
     observing: boolean,
     group: readonly Layer[] | undefined,
   ): Generator<Pause, LayerReport> {
+    const { node } = step;
     const { transfers } = this;
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
     const start = performance.now();
@@ -193,7 +208,7 @@ export class Executor {
     let taken = placement;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
-      int8 = yield* this.decideInt8(node, placement, layer, settings, observing);
+      int8 = yield* this.decideInt8(step, placement, layer, settings, observing);
       try {
         const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
         if (group && (int8 || isBlend)) yield* this.computeBytes(node, layer, group);
@@ -230,25 +245,49 @@ export class Executor {
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
       bytesFromGpu: transfers.bytesFromGpu - bytesFromGpu,
       readbacks: transfers.readbacks - readbacks,
-      ...(layer.error === undefined ? {} : { int8Error: layer.error }),
+      ...(layer.noise === undefined ? {} : { int8Error: layer.noise }),
     };
   }
 
-  /**
-   * Whether the CPU's part runs in int8: only where the weights came twice, and under precision
-   * `auto` only where the layer's own error, measured once, is within the budget.
-   */
+  /** Under precision `auto`: which layers run in int8 where they can. */
+  private choose(
+    steps: readonly Step[],
+    placements: readonly Placement[],
+    plan: Plan,
+    settings: Settings,
+  ): void {
+    const shares = sharesOf(steps.map(({ node }) => node));
+    const candidates = steps.flatMap(({ node, at }, i) => {
+      if (!this.mayBeInt8(node, placements[i], settings)) return [];
+      const layer = plan.layers[at];
+      const noise = layer.observations.get(weightsOf(node))?.noise ?? layer.noise ?? NaN;
+      return { layer, noise, share: shares[i], macs: node.kernel.macs?.(node) ?? 0 };
+    });
+    const chosen = chooseInt8(candidates, settings.budget);
+    candidates.forEach(({ layer }, i) => (layer.int8 = chosen[i]));
+  }
+
+  /** Whether the CPU's part runs in int8; where that is not known yet, it is measured. */
   private *decideInt8(
-    node: Node,
+    { node, isOpen }: Step,
     placement: Placement,
     layer: Layer,
     settings: Settings,
     observing: boolean,
   ): Generator<Pause, boolean> {
     if (!this.mayBeInt8(node, placement, settings)) return false;
-    if (settings.precision === 'auto') layer.error ??= yield* this.measureError(node);
+    const weights = weightsOf(node);
+    if (settings.precision === 'auto' && !isOpen) {
+      // Weights that are new each time, as in training, are measured once.
+      const isNews = layer.noise === undefined || layer.weights.has(weights);
+      if (this.isCalibrating || (isNews && !layer.observations.has(weights))) {
+        yield* this.measure(node, layer);
+      }
+      const correction = layer.observations.get(weights)?.correction;
+      if (correction) this.corrections.set(node, correction);
+    }
     const can = !observing && isInt8(node, layer, settings);
-    layer.weights.add(node.inputs[node.kernel.weights!].value);
+    layer.weights.add(weights);
     return can;
   }
 
@@ -260,17 +299,19 @@ export class Executor {
     );
   }
 
-  /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */
-  private *measureError(node: Node): Generator<Pause, number> {
+  /** Measures what int8 does to the whole layer on the CPU. */
+  private *measure(node: Node, layer: Layer): Generator<Pause, void> {
     const kernel = this.kernelOf(node);
-    const [exact] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, false));
-    yield* this.cpuDone();
-    const [rounded] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, true));
-    yield* this.cpuDone();
-    const error = roundTripError(exact.numbers(), rounded.numbers());
-    exact.free();
-    rounded.free();
-    return error;
+    const observation = layer.observations.get(weightsOf(node)) ?? new Observation();
+    const { cpu } = this;
+    const done = () => this.cpuDone();
+    yield* observe(observation, this.cpuCall(node, undefined, false), function* (call) {
+      const [buffer] = kernel.cpu(cpu, call);
+      yield* done();
+      return buffer;
+    });
+    layer.observations.set(weightsOf(node), observation);
+    layer.noise = observation.noise;
   }
 
   /**
@@ -309,7 +350,8 @@ export class Executor {
   private learnRange({ outputs: [output] }: Node, layer: Layer): void {
     if (!output.cpu) return;
     const range = this.cpu.range(output.cpu as CpuBuffer);
-    if (range.every(Number.isFinite)) layer.range = range;
+    if (!range.every(Number.isFinite)) return;
+    layer.range = this.isCalibrating && layer.range ? unionOf([layer.range, range]) : range;
   }
 
   private compute(node: Node, placement: Placement, int8: boolean): void {
@@ -341,7 +383,8 @@ export class Executor {
 
   private cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
     const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
-    return callOf(node, slice, int8, argument);
+    const correction = int8 ? this.corrections.get(node) : undefined;
+    return { ...callOf(node, slice, int8, argument), ...(correction && { correction }) };
   }
 
   private gpuCall(node: Node, slice: Slice | undefined) {
@@ -351,12 +394,13 @@ export class Executor {
 
 /**
  * Whether a layer that can run in int8 does: only where the weights came twice, and under precision
- * `auto` only where its own error is known to be within the budget.
+ * `auto` only where it was chosen.
  */
-function isInt8(node: Node, layer: Layer, { precision, budget }: Settings): boolean {
-  if (!layer.weights.has(node.inputs[node.kernel.weights!].value)) return false;
-  return precision === 'int8' || (layer.error !== undefined && layer.error <= budget);
+function isInt8(node: Node, { weights, int8 }: Layer, { precision }: Settings): boolean {
+  return weights.has(weightsOf(node)) && (precision === 'int8' || !!int8);
 }
+
+const weightsOf = ({ kernel, inputs }: Node): Value => inputs[kernel.weights!].value;
 
 /** Output channels [from, to) of a node, and what they need. */
 interface Slice {

@@ -8,7 +8,7 @@
  */
 import { env } from '@tensorflow/tfjs-core';
 
-import type { Spec } from '../../graph/kernel.js';
+import type { Correction, Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import type { Activation } from './activation.js';
 import { finish } from './activation.js';
@@ -39,6 +39,9 @@ export function paysForTaps(cpu: CpuProcessor): boolean {
 
 /** Whether the machine has the dot as one instruction, with exact sums. */
 export const isOneInstruction = (dot: DotKind): boolean => dot === 'usdot' || dot === 'sdot';
+
+/** Sums stay far from 2^31 with it; NaN and infinity are above it. */
+const LARGEST_SHIFT = 2 ** 28;
 
 /** How weights are packed: for a product, or for the taps of a depthwise filter. */
 export type Layout = DotKind | 'taps';
@@ -95,12 +98,19 @@ export function packWeights(
   return { weights: block.pointer, scales, sums: scales + 4 * n };
 }
 
-/** Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it. */
+/**
+ * Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it.
+ *
+ * The mean of what int8 adds is taken off the sums, in whole units of them (a unit is far below the
+ * noise). It is that of the inputs it was measured on: of smaller ones it is the smaller part, of
+ * larger ones as much (one huge pixel makes the scale of all others large, but not their mean).
+ */
 export function withScales(
   cpu: CpuProcessor,
   x: Quantisation,
   packed: PackedWeights,
   n: number,
+  bias: Correction | undefined,
   use: (corrections: number, scales: number) => void,
 ): void {
   cpu.withScratch(8 * n, scales => {
@@ -112,6 +122,13 @@ export function withScales(
     for (let i = 0; i < n; i++) {
       out[i] = x.scale * scaleW[i];
       correction[i] = -x.zero * sums[i];
+    }
+    if (bias && bias.scale > 0) {
+      const part = Math.min(1, x.scale / bias.scale);
+      for (let i = 0; i < n; i++) {
+        const units = Math.round((bias.mean[i] * part) / out[i]);
+        if (Math.abs(units) < LARGEST_SHIFT) correction[i] -= units;
+      }
     }
     use(corrections, scales);
   });
@@ -187,6 +204,7 @@ export interface Int8Layer {
   readonly int8: boolean;
   /** Of y, where it shall be bytes. */
   readonly range?: Range;
+  readonly correction?: Correction;
 }
 
 /** How y becomes bytes, and where its own range is noted. */

@@ -106,7 +106,7 @@ export function dotFor(cpu: CpuProcessor, n: number): DotKind {
 /** @param to pointer to floats; to bytes where `bytes` says which. */
 function int8Product(
   cpu: CpuProcessor,
-  { x, patches, n, activation }: Product,
+  { x, patches, n, activation, correction }: Product,
   { scale, zero }: Quantisation,
   packed: PackedWeights,
   to: number,
@@ -119,7 +119,7 @@ function int8Product(
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
   const pitch = patches.pixels * n * (bytes ? 1 : 4);
-  withScales(cpu, { scale, zero: zero - xor }, packed, n, (corrections, scales) => {
+  withScales(cpu, { scale, zero: zero - xor }, packed, n, correction, (corrections, scales) => {
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
         kernels[gemm](
