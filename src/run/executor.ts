@@ -38,13 +38,10 @@ export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
   layers: LayerReport[] = [];
   ms = 0;
-  /**
-   * While true, each run observes as the first one does, and adds to what is known. A plan's first
-   * run cannot tell constants yet: {@link Executor.isFirst} says to repeat it.
-   */
-  isCalibrating = false;
-  /** Whether the last run was its plan's first. */
-  isFirst = false;
+  /** Calls of `calibrate` under way: each run observes as a first one does, and adds to what is known. */
+  calibrations = 0;
+  /** Weights that came for the first time, or unfolded: a run with some is no whole observation. */
+  news = 0;
   /** What layers of the run under way take off their int8 results. */
   private readonly corrections = new WeakMap<Node, Correction>();
   private readonly plans = new Plans();
@@ -111,10 +108,13 @@ export class Executor {
       plan.trial.add(rule, performance.now() - start);
     }
     if (isRehearsal) plan.forgetNumbers();
-    this.isFirst = plan.runs === 0;
-    if (!isRehearsal) plan.runs++;
+    else plan.runs++;
     this.layers = layers;
     this.ms = performance.now() - start;
+  }
+
+  private get isCalibrating(): boolean {
+    return this.calibrations > 0;
   }
 
   /** Waits for the last kernel of a call, which may be under way when its lowering returns. */
@@ -287,6 +287,7 @@ export class Executor {
       if (correction) this.corrections.set(node, correction);
     }
     const can = !observing && isInt8(node, layer, settings);
+    if (isOpen || !layer.weights.has(weights)) this.news++;
     layer.weights.add(weights);
     return can;
   }

@@ -18,7 +18,7 @@ import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
 import type { Quantisation, Range } from './quantisation.js';
-import { NO_SPREAD, quantisationOf, rangeOfSpread } from './quantisation.js';
+import { NO_SPREAD, quantisationOf, rangeOfSpread, TOO_WIDE } from './quantisation.js';
 
 /** Which integer product the machine has; tests force one with MULAYER_DOT. */
 export function dotKind(cpu: CpuProcessor): DotKind {
@@ -102,8 +102,8 @@ export function packWeights(
  * Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it.
  *
  * The mean of what int8 adds is taken off the sums, in whole units of them (a unit is far below the
- * noise). It is that of the inputs it was measured on: of smaller ones it is the smaller part, of
- * larger ones as much (one huge pixel makes the scale of all others large, but not their mean).
+ * noise). It is that of the inputs it was measured on. Of inputs less than half as large it is the
+ * smaller part; of larger ones as much, for one huge number makes the scale large but not the mean.
  */
 export function withScales(
   cpu: CpuProcessor,
@@ -124,7 +124,7 @@ export function withScales(
       correction[i] = -x.zero * sums[i];
     }
     if (bias && bias.scale > 0) {
-      const part = Math.min(1, x.scale / bias.scale);
+      const part = Math.min(1, (TOO_WIDE * x.scale) / bias.scale);
       for (let i = 0; i < n; i++) {
         const units = Math.round((bias.mean[i] * part) / out[i]);
         if (Math.abs(units) < LARGEST_SHIFT) correction[i] -= units;

@@ -19,7 +19,7 @@ const QUINT8_MAX = 255;
 const SCALE_OF_ZEROS = 2 ** -100;
 
 /** A range this many times as wide as the numbers in it has lost them a bit: it is learned anew. */
-const TOO_WIDE = 2;
+export const TOO_WIDE = 2;
 
 /** Undefined where the range is not finite: such a tensor cannot be quantised. */
 export function quantisationOf([min, max]: Range): Quantisation | undefined {
