@@ -47,14 +47,6 @@ export interface SliceRule {
  */
 export type WritesBytes = 'range' | 'blend' | 'same';
 
-/** What int8 adds to each channel of a layer's result in the mean, before the activation. */
-export interface Correction {
-  /** [channels], of a slice of them too. */
-  readonly mean: Float32Array;
-  /** The scale that the layer's input had as bytes; 0: it was never bytes. */
-  readonly scale: number;
-}
-
 export interface Rules {
   /** tfjs's name of the kernel. */
   readonly name: string;

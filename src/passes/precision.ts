@@ -17,7 +17,6 @@
  * items in the order of m / (share * e^2) is near enough to the best for a hundred of them.
  */
 import type { Node } from '../graph/graph.js';
-import type { Correction } from '../graph/kernel.js';
 import type { Value } from '../graph/value.js';
 
 /**
@@ -40,16 +39,21 @@ export function meanDifference(
   return sums.map(sum => sum / (rows || 1));
 }
 
+/** Sums of squares: what int8 adds to a result, and what the result tells. */
+export interface Powers {
+  readonly noise: number;
+  readonly signal: number;
+}
+
 /**
- * Noise to signal: the RMS difference over the deviation of the exact numbers from the mean of their
- * channel, for what is always there tells the next layer nothing; with few rows over their RMS.
- * 0 for equal arrays; infinite where nothing varies but the difference.
+ * The noise is the difference; the signal is the exact numbers without the mean of their channel, for
+ * what is always there tells the next layer nothing; with few rows all of them. Both [rows, channels].
  */
-export function noiseOf(
+export function powersOf(
   exact: ArrayLike<number>,
   rounded: ArrayLike<number>,
   channels: number,
-): number {
+): Powers {
   const rows = exact.length / channels;
   const sums = new Float64Array(channels);
   let [noise, power] = [0, 0];
@@ -61,45 +65,76 @@ export function noiseOf(
       sums[c] += exact[i];
     }
   }
-  if (noise === 0) return 0;
   const constant = rows < MIN_ROWS ? 0 : sums.reduce((all, sum) => all + (sum * sum) / rows, 0);
   const signal = power - constant;
-  // What is left of a difference of large sums is rounding.
-  return Math.sqrt(noise / (signal > power * 1e-12 ? signal : 0));
+  // What is left of a difference of large sums is rounding; NaN stays.
+  return { noise, signal: signal <= power * 1e-12 ? 0 : signal };
 }
 
-/** What is known of one layer with one set of weights. */
+/** Noise to signal, as RMS: 0 without noise, infinite without signal. */
+export function ratioOf({ noise, signal }: Powers): number {
+  return noise === 0 ? 0 : Math.sqrt(noise / signal);
+}
+
+/** What int8 does to one layer with one set of weights, of inputs of about one scale. */
 export class Observation {
   private rows = 0;
-  private inputs = 0;
-  private power = 0;
   private mean: Float64Array | undefined;
-  private scale = 0;
+  private powers: Powers = { noise: 0, signal: 0 };
 
-  /** Noise to signal of the corrected result: RMS of all inputs. */
+  /** @param scale of the first input as bytes. */
+  constructor(readonly scale: number) {}
+
+  /** Noise to signal of the corrected result; of several inputs that with most signal counts most. */
   get noise(): number {
-    return Math.sqrt(this.power / this.inputs);
+    return ratioOf(this.powers);
   }
 
   /** Absent while there are too few numbers to tell a mean. */
-  get correction(): Correction | undefined {
-    const { mean, rows, scale } = this;
-    return mean && rows >= MIN_ROWS ? { mean: Float32Array.from(mean), scale } : undefined;
+  get correction(): Float32Array | undefined {
+    return this.mean && this.rows >= MIN_ROWS ? Float32Array.from(this.mean) : undefined;
   }
 
-  /** @param scale of the input as bytes. */
-  addMean(mean: Float64Array, rows: number, scale: number): void {
+  addMean(mean: Float64Array, rows: number): void {
     if (!mean.every(Number.isFinite) || rows === 0) return;
     this.rows += rows;
-    const weight = rows / this.rows;
     const old = this.mean ?? mean;
-    this.mean = old.map((value, c) => value + (mean[c] - value) * weight);
-    this.scale += (scale - this.scale) * weight;
+    this.mean = old.map((value, c) => value + ((mean[c] - value) * rows) / this.rows);
   }
 
-  addNoise(noise: number): void {
-    this.inputs++;
-    this.power += noise * noise;
+  addPowers({ noise, signal }: Powers): void {
+    this.powers = { noise: this.powers.noise + noise, signal: this.powers.signal + signal };
+  }
+}
+
+/** Scales, and noise, this many times apart are of different kinds of input. */
+export const FAR = 2;
+
+/**
+ * All that is known of one layer with one set of weights. What int8 adds in the mean grows with the
+ * input, but not with its range: one huge number makes that large and the mean not. So it holds for
+ * inputs of about the scale it was measured on; others are observed by themselves.
+ */
+export class Observations {
+  /** What was made or used last: the best guess of what the next input is like. */
+  last: Observation | undefined;
+  private readonly all: Observation[] = [];
+
+  /** The nearest one of inputs of about this scale. */
+  near(scale: number): Observation | undefined {
+    const far = ({ scale: other }: Observation) => Math.max(scale / other, other / scale);
+    const nearest = this.all.reduce<Observation | undefined>(
+      (best, one) => (best && far(best) <= far(one) ? best : one),
+      undefined,
+    );
+    return nearest && far(nearest) <= FAR ? nearest : undefined;
+  }
+
+  /** One that is new, or was used again. */
+  add(observation: Observation): this {
+    if (!this.all.includes(observation)) this.all.push(observation);
+    this.last = observation;
+    return this;
   }
 }
 

@@ -3,7 +3,7 @@
  * next. `layers[i]` speaks of the i-th node, and of the layer into which it was fused as the last one.
  */
 import type { Chain } from '../passes/fuse.js';
-import type { Observation } from '../passes/precision.js';
+import type { Observations } from '../passes/precision.js';
 import { Trial } from './trial.js';
 
 /** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
@@ -20,7 +20,7 @@ export interface Layer {
    */
   readonly weights: WeakSet<object>;
   /** What int8 does to it with each of these weights. */
-  observations: WeakMap<object, Observation>;
+  observations: WeakMap<object, Observations>;
   /** Noise to signal that int8 brought to its result, with the weights measured last. */
   noise?: number;
   /** What precision `auto` has chosen for this run. */

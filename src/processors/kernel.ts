@@ -1,15 +1,7 @@
 /**
  * A kernel of ours: the rules the planner reads and a lowering for each processor.
  */
-import type {
-  Attributes,
-  Correction,
-  Named,
-  Problem,
-  Rules,
-  Spec,
-  WritesBytes,
-} from '../graph/kernel.js';
+import type { Attributes, Named, Problem, Rules, Spec, WritesBytes } from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { Range } from './cpu/quantisation.js';
@@ -38,8 +30,11 @@ export interface Call<B> {
    * floats; one that can notes the range it saw (`Quantised.spread`).
    */
   readonly range?: Range;
-  /** What is taken off a result in int8. */
-  readonly correction?: Correction;
+  /**
+   * Taken off a result in int8: what int8 adds to each channel in the mean, before the activation.
+   * [channels] of the whole layer, of which a slice has the first ones.
+   */
+  readonly correction?: Float32Array;
 }
 
 export interface Kernel extends Rules {

@@ -8,11 +8,11 @@
  */
 import type { Settings, Split } from '../flags.js';
 import type { Graph, Node, Use } from '../graph/graph.js';
-import type { Correction, Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
-import { chooseInt8, Observation, sharesOf } from '../passes/precision.js';
+import { chooseInt8, FAR, Observation, Observations, sharesOf } from '../passes/precision.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
@@ -24,7 +24,7 @@ import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
 import { Fuser } from './fuser.js';
-import { observe } from './observer.js';
+import { observe, scaleOf } from './observer.js';
 import type { LayerReport } from './report.js';
 import { cutShape, Transfers } from './transfers.js';
 
@@ -42,8 +42,10 @@ export class Executor {
   calibrations = 0;
   /** Weights that came for the first time, or unfolded: a run with some is no whole observation. */
   news = 0;
+  /** Whether the run under way computes in float32 and learns, from the beginning or from a layer on. */
+  private observing = false;
   /** What layers of the run under way take off their int8 results. */
-  private readonly corrections = new WeakMap<Node, Correction>();
+  private readonly corrections = new WeakMap<Node, Float32Array>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly fuser: Fuser;
@@ -73,7 +75,7 @@ export class Executor {
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
-    const observing = plan.runs === 0 || this.isCalibrating;
+    this.observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
     const placements = plan.place(this.circumstances(rule, steps), () =>
@@ -84,7 +86,7 @@ export class Executor {
       ),
     );
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
-    const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
+    const bytes = this.observing ? [] : this.placeBytes(steps, placements, plan, settings);
     const layers: LayerReport[] = [];
     for (const [i, step] of steps.entries()) {
       const { node, members, at } = step;
@@ -92,7 +94,7 @@ export class Executor {
         const placement = placements[i];
         if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
         const layer = plan.layers[at];
-        const row = yield* this.step(step, placement, layer, settings, observing, bytes[i]);
+        const row = yield* this.step(step, placement, layer, settings, bytes[i]);
         row.fused = members.slice(1).map(({ kernel }) => kernel.name);
         layers.push(row);
         if (layer.refused && placement.where !== 'cpu') plan.forgetPlacements();
@@ -103,7 +105,7 @@ export class Executor {
       for (const value of outputs) this.graph.release(value);
       yield 'turn';
     }
-    if (settings.split === 'auto' && !observing && plan.trial.isRunning) {
+    if (settings.split === 'auto' && !this.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
@@ -197,7 +199,6 @@ export class Executor {
     placement: Placement,
     layer: Layer,
     settings: Settings,
-    observing: boolean,
     group: readonly Layer[] | undefined,
   ): Generator<Pause, LayerReport> {
     const { node } = step;
@@ -208,16 +209,16 @@ export class Executor {
     let taken = placement;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
-      int8 = yield* this.decideInt8(step, placement, layer, settings, observing);
+      int8 = yield* this.decideInt8(step, placement, layer, settings);
       try {
         const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
-        if (group && (int8 || isBlend)) yield* this.computeBytes(node, layer, group);
+        if (group && !this.observing && (int8 || isBlend)) yield* this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
         yield* this.cpuDone();
         const mayBeBytes =
           settings.precision !== 'float32' &&
           (isBlend || this.mayBeInt8(node, placement, settings));
-        if (observing && mayBeBytes) this.learnRange(node, layer);
+        if (this.observing && mayBeBytes) this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
@@ -260,36 +261,59 @@ export class Executor {
     const candidates = steps.flatMap(({ node, at }, i) => {
       if (!this.mayBeInt8(node, placements[i], settings)) return [];
       const layer = plan.layers[at];
-      const noise = layer.observations.get(weightsOf(node))?.noise ?? layer.noise ?? NaN;
+      const { last } = layer.observations.get(weightsOf(node)) ?? {};
+      if (last) layer.noise = last.noise;
+      const { noise = NaN } = layer;
       return { layer, noise, share: shares[i], macs: node.kernel.macs?.(node) ?? 0 };
     });
     const chosen = chooseInt8(candidates, settings.budget);
     candidates.forEach(({ layer }, i) => (layer.int8 = chosen[i]));
   }
 
-  /** Whether the CPU's part runs in int8; where that is not known yet, it is measured. */
+  /** Whether the CPU's part runs in int8; what is not known yet is measured. */
   private *decideInt8(
     { node, isOpen }: Step,
     placement: Placement,
     layer: Layer,
     settings: Settings,
-    observing: boolean,
   ): Generator<Pause, boolean> {
     if (!this.mayBeInt8(node, placement, settings)) return false;
     const weights = weightsOf(node);
-    if (settings.precision === 'auto' && !isOpen) {
-      // Weights that are new each time, as in training, are measured once.
-      const isNews = layer.noise === undefined || layer.weights.has(weights);
-      if (this.isCalibrating || (isNews && !layer.observations.has(weights))) {
-        yield* this.measure(node, layer);
-      }
-      const correction = layer.observations.get(weights)?.correction;
-      if (correction) this.corrections.set(node, correction);
-    }
-    const can = !observing && isInt8(node, layer, settings);
-    if (isOpen || !layer.weights.has(weights)) this.news++;
+    const isConstant = layer.weights.has(weights);
+    if (isOpen || !isConstant) this.news++;
     layer.weights.add(weights);
-    return can;
+    const wanted = isConstant && (settings.precision === 'int8' || !!layer.int8);
+    if (settings.precision === 'int8' || isOpen) return wanted && !this.observing;
+    // Weights that are new each time, as in training, are measured once.
+    if (!isConstant && layer.noise !== undefined) return false;
+    const isAsChosen = yield* this.observe(node, layer);
+    return wanted && !this.observing && isAsChosen;
+  }
+
+  /**
+   * Sees to it that what int8 does to inputs like this one is known where it matters. An input of
+   * another scale than all before, a picture after zeros say, makes the rest of this run an observing
+   * one.
+   *
+   * @returns whether int8 brings about the noise that the layer was chosen for, or less.
+   */
+  private *observe(node: Node, layer: Layer): Generator<Pause, boolean> {
+    const known = layer.observations.get(weightsOf(node));
+    if (known && !layer.int8 && !this.observing) return false;
+    const scale = scaleOf(this.cpuCall(node, undefined, false));
+    if (scale === undefined) return true;
+    let observation = known?.near(scale);
+    if (known && !observation) this.observing = true;
+    if (!observation || this.observing) {
+      observation ??= new Observation(scale);
+      yield* this.measure(node, observation);
+    }
+    const expected = layer.noise ?? Infinity;
+    layer.observations.set(weightsOf(node), (known ?? new Observations()).add(observation));
+    layer.noise = observation.noise;
+    const { correction } = observation;
+    if (correction) this.corrections.set(node, correction);
+    return observation.noise <= FAR * expected;
   }
 
   private mayBeInt8(node: Node, { where }: Placement, { precision }: Settings): boolean {
@@ -301,9 +325,8 @@ export class Executor {
   }
 
   /** Measures what int8 does to the whole layer on the CPU. */
-  private *measure(node: Node, layer: Layer): Generator<Pause, void> {
+  private *measure(node: Node, observation: Observation): Generator<Pause, void> {
     const kernel = this.kernelOf(node);
-    const observation = layer.observations.get(weightsOf(node)) ?? new Observation();
     const { cpu } = this;
     const done = () => this.cpuDone();
     yield* observe(observation, this.cpuCall(node, undefined, false), function* (call) {
@@ -311,8 +334,6 @@ export class Executor {
       yield* done();
       return buffer;
     });
-    layer.observations.set(weightsOf(node), observation);
-    layer.noise = observation.noise;
   }
 
   /**

@@ -8,7 +8,7 @@
  * The whole layer on the CPU, at most four times, beside the inference itself.
  */
 import type { Observation } from '../passes/precision.js';
-import { meanDifference, noiseOf } from '../passes/precision.js';
+import { meanDifference, powersOf } from '../passes/precision.js';
 import type { CpuBuffer } from '../processors/cpu/processor.js';
 import { quantisationOf } from '../processors/cpu/quantisation.js';
 import type { Call } from '../processors/kernel.js';
@@ -38,19 +38,19 @@ export function* observe(
     const exact = yield* numbersOf(linear);
     const rounded = yield* numbersOf({ ...linear, int8: true });
     const mean = meanDifference(exact.numbers(), rounded.numbers(), channels);
-    observation.addMean(mean, exact.size / channels, scaleOf(call));
+    observation.addMean(mean, exact.size / channels);
     const { activation = 'linear' } = attributes;
     const wanted = activation === 'linear' ? exact : yield* numbersOf(call);
     const { correction } = observation;
     const got = yield* numbersOf({ ...call, int8: true, ...(correction && { correction }) });
-    observation.addNoise(noiseOf(wanted.numbers(), got.numbers(), channels));
+    observation.addPowers(powersOf(wanted.numbers(), got.numbers(), channels));
   } finally {
     for (const buffer of made) buffer.free();
   }
 }
 
-/** Of a layer's input as bytes; 0 where it cannot be bytes. */
-function scaleOf({ inputs }: Call<CpuBuffer>): number {
+/** Of a layer's input as bytes; undefined where it cannot be bytes. */
+export function scaleOf({ inputs }: Call<CpuBuffer>): number | undefined {
   const [x] = Object.values(inputs);
-  return (x.buffer.quantised ?? quantisationOf(x.range()))?.scale ?? 0;
+  return (x.buffer.quantised ?? quantisationOf(x.range()))?.scale;
 }

@@ -3,8 +3,10 @@ import {
   chooseInt8,
   meanDifference,
   MIN_ROWS,
-  noiseOf,
   Observation,
+  Observations,
+  powersOf,
+  ratioOf,
   sharesOf,
 } from '../../src/passes/precision.js';
 import { given, kernel, layer, Recorder } from '../graph/nodes.js';
@@ -20,33 +22,36 @@ describe('meanDifference', () => {
   });
 });
 
-describe('noiseOf', () => {
-  it('is 0 for equal numbers, zeros included, and for none', () => {
+describe('powersOf and ratioOf', () => {
+  const noiseOf = (exact: number[], rounded: number[], channels: number) =>
+    ratioOf(powersOf(exact, rounded, channels));
+
+  it('give 0 for equal numbers, zeros included, and for none', () => {
     expect(noiseOf([1, -2], [1, -2], 1)).toBe(0);
     expect(noiseOf([0, 0], [0, 0], 2)).toBe(0);
     expect(noiseOf([], [], 1)).toBe(0);
   });
 
-  it('of few rows is relative to the exact numbers', () => {
+  it('of few rows are relative to the exact numbers', () => {
     expect(noiseOf([3, 4], [3, 4.5], 1)).toBeCloseTo(0.1, 12);
     expect(noiseOf([300, 400], [300, 450], 2)).toBeCloseTo(0.1, 12);
   });
 
-  it('of many rows is relative to what varies in each channel', () => {
+  it('of many rows are relative to what varies in each channel', () => {
     const rows = Array.from({ length: MIN_ROWS }, (_, row) => (row % 2 ? 1 : -1));
     const exact = rows.flatMap(v => [1000 + v, -2000 + 3 * v]);
     const rounded = exact.map(v => v + 0.5);
     expect(noiseOf(exact, rounded, 2)).toBeCloseTo(Math.sqrt(0.5 / 10), 9);
   });
 
-  it('is infinite where nothing varies but the difference', () => {
+  it('give infinity where nothing varies but the difference', () => {
     expect(noiseOf([0, 0], [0, 1], 1)).toBe(Infinity);
     const blank = new Array<number>(2 * MIN_ROWS).fill(0.1);
     const one = blank.map((v, i) => (i === 0 ? v + 1e-3 : v));
     expect(noiseOf(blank, one, 2)).toBe(Infinity);
   });
 
-  it('is no number where the numbers are none, which is above any budget', () => {
+  it('give no number where the numbers are none, which is above any budget', () => {
     for (const special of [NaN, Infinity]) {
       expect(noiseOf([1, special], [1, special], 1) <= 1e9).toBeFalse();
     }
@@ -55,26 +60,62 @@ describe('noiseOf', () => {
 
 describe('Observation', () => {
   it('corrects by the mean of all rows, once there are enough of them', () => {
-    const observation = new Observation();
-    observation.addMean(Float64Array.of(1, 2), MIN_ROWS - 1, 0.5);
+    const observation = new Observation(1);
+    observation.addMean(Float64Array.of(1, 2), MIN_ROWS - 1);
     expect(observation.correction).toBeUndefined();
-    observation.addMean(Float64Array.of(4, 2), 2 * (MIN_ROWS - 1), 2);
-    expect([...observation.correction!.mean]).toEqual([3, 2]);
-    expect(observation.correction!.scale).toBeCloseTo(1.5, 12);
+    observation.addMean(Float64Array.of(4, 2), 2 * (MIN_ROWS - 1));
+    expect([...observation.correction!]).toEqual([3, 2]);
   });
 
   it('passes over means that are no numbers', () => {
-    const observation = new Observation();
-    observation.addMean(Float64Array.of(NaN), 2 * MIN_ROWS, 1);
-    observation.addMean(Float64Array.of(3), MIN_ROWS, 1);
-    expect([...observation.correction!.mean]).toEqual([3]);
+    const observation = new Observation(1);
+    observation.addMean(Float64Array.of(NaN), 2 * MIN_ROWS);
+    observation.addMean(Float64Array.of(3), MIN_ROWS);
+    expect([...observation.correction!]).toEqual([3]);
   });
 
-  it('tells the RMS noise of all inputs', () => {
-    const observation = new Observation();
-    observation.addNoise(3);
-    observation.addNoise(4);
-    expect(observation.noise).toBeCloseTo(Math.sqrt(12.5), 12);
+  it('tells the noise of all inputs together', () => {
+    const observation = new Observation(1);
+    observation.addPowers({ noise: 1, signal: 3 });
+    observation.addPowers({ noise: 3, signal: 1 });
+    expect(observation.noise).toBe(1);
+  });
+
+  it('learns next to nothing from a blank input, before or after another one', () => {
+    for (const blank of [
+      { noise: 0, signal: 0 },
+      { noise: 1e-9, signal: 0 },
+      { noise: 1e-9, signal: 1e-10 },
+    ]) {
+      for (const order of [0, 1]) {
+        const observation = new Observation(1);
+        if (order === 0) observation.addPowers(blank);
+        observation.addPowers({ noise: 1, signal: 4 });
+        if (order === 1) observation.addPowers(blank);
+        expect(observation.noise).toBeCloseTo(0.5, 6);
+      }
+    }
+  });
+});
+
+describe('Observations', () => {
+  it('give the nearest one of inputs up to twice as large or small', () => {
+    const [small, large, zeros] = [new Observation(1), new Observation(8), new Observation(1e-30)];
+    const all = new Observations().add(zeros).add(small).add(large);
+    expect([0.49, 0.5, 1, 2, 2.1, 3.9, 4, 8, 16, 16.1].map(scale => all.near(scale))).toEqual([
+      ...[undefined, small, small, small, undefined, undefined, large, large, large, undefined],
+    ]);
+    expect(all.near(1e-30)).toBe(zeros);
+    expect(new Observations().near(1)).toBeUndefined();
+    expect(all.add(new Observation(3)).near(2)?.scale).toBe(3);
+  });
+
+  it('remember the last one', () => {
+    const [a, b] = [new Observation(1), new Observation(8)];
+    const all = new Observations();
+    expect(all.last).toBeUndefined();
+    expect(all.add(a).add(b).last).toBe(b);
+    expect(all.add(a).last).toBe(a);
   });
 });
 

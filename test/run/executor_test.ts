@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { explain } from '../../src/index.js';
-import { meanDifference, noiseOf } from '../../src/passes/precision.js';
+import { meanDifference, powersOf, ratioOf } from '../../src/passes/precision.js';
 import { expectNear, hasGpu, heapBytes, setFlags, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
 
@@ -56,7 +56,7 @@ describe('precision', () => {
     expect(row.int8Error).toBeGreaterThan(0);
     expect(row.int8Error).toBeLessThan(0.02);
     const { numbers } = await layer(random(1, 65, 64), w);
-    expect(noiseOf(exact, numbers, 64)).toBeCloseTo(row.int8Error!, 6);
+    expect(ratioOf(powersOf(exact, numbers, 64))).toBeCloseTo(row.int8Error!, 6);
   });
 
   it('auto takes off what int8 adds to each channel in the mean, of that input and of others', async () => {

@@ -8,7 +8,7 @@
  */
 import { env } from '@tensorflow/tfjs-core';
 
-import type { Correction, Spec } from '../../graph/kernel.js';
+import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import type { Activation } from './activation.js';
 import { finish } from './activation.js';
@@ -18,7 +18,7 @@ import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
 import type { Quantisation, Range } from './quantisation.js';
-import { NO_SPREAD, quantisationOf, rangeOfSpread, TOO_WIDE } from './quantisation.js';
+import { NO_SPREAD, quantisationOf, rangeOfSpread } from './quantisation.js';
 
 /** Which integer product the machine has; tests force one with MULAYER_DOT. */
 export function dotKind(cpu: CpuProcessor): DotKind {
@@ -101,16 +101,17 @@ export function packWeights(
 /**
  * Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it.
  *
- * The mean of what int8 adds is taken off the sums, in whole units of them (a unit is far below the
- * noise). It is that of the inputs it was measured on. Of inputs less than half as large it is the
- * smaller part; of larger ones as much, for one huge number makes the scale large but not the mean.
+ * The mean of what int8 adds is taken off the sums, in whole units of them: a unit is far below the
+ * noise.
+ *
+ * @param mean `Call.correction`
  */
 export function withScales(
   cpu: CpuProcessor,
   x: Quantisation,
   packed: PackedWeights,
   n: number,
-  bias: Correction | undefined,
+  mean: Float32Array | undefined,
   use: (corrections: number, scales: number) => void,
 ): void {
   cpu.withScratch(8 * n, scales => {
@@ -123,10 +124,9 @@ export function withScales(
       out[i] = x.scale * scaleW[i];
       correction[i] = -x.zero * sums[i];
     }
-    if (bias && bias.scale > 0) {
-      const part = Math.min(1, (TOO_WIDE * x.scale) / bias.scale);
+    if (mean) {
       for (let i = 0; i < n; i++) {
-        const units = Math.round((bias.mean[i] * part) / out[i]);
+        const units = Math.round(mean[i] / out[i]);
         if (Math.abs(units) < LARGEST_SHIFT) correction[i] -= units;
       }
     }
@@ -204,7 +204,8 @@ export interface Int8Layer {
   readonly int8: boolean;
   /** Of y, where it shall be bytes. */
   readonly range?: Range;
-  readonly correction?: Correction;
+  /** See `Call.correction`. */
+  readonly correction?: Float32Array;
 }
 
 /** How y becomes bytes, and where its own range is noted. */

@@ -15,11 +15,11 @@ export interface Quantisation {
 /** Largest quantised activation. */
 const QUINT8_MAX = 255;
 
-/** Any would do for zeros; what is measured in units of it (`Correction`) shall be 0 as well. */
+/** Any would do for zeros; this one is far from that of anything else (`passes/precision.ts`). */
 const SCALE_OF_ZEROS = 2 ** -100;
 
 /** A range this many times as wide as the numbers in it has lost them a bit: it is learned anew. */
-export const TOO_WIDE = 2;
+const TOO_WIDE = 2;
 
 /** Undefined where the range is not finite: such a tensor cannot be quantised. */
 export function quantisationOf([min, max]: Range): Quantisation | undefined {
