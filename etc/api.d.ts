@@ -19,7 +19,7 @@ export interface LayerReport {
 	quantised: boolean;
 	/** Multiply-accumulates of all its outputs; 0 for what is no convolution or matrix product. */
 	macs: number;
-	/** Milliseconds from its start to its end, waiting for others and turns of the page included. */
+	/** Milliseconds from the end of the layer before to its own, turns of the page included. */
 	ms: number;
 	/** Bytes uploaded for this layer. */
 	bytesToGpu: number;

@@ -36,18 +36,18 @@ export const batchNorm: Kernel = {
       inputs[name]?.buffer.numbers().slice(),
     );
     const epsilon = attributes.varianceEpsilon as number;
+    // Factors [c], then terms [c].
+    const numbers = new Float32Array(2 * c);
+    for (let i = 0; i < c; i++) {
+      const factor = (scale?.[i] ?? 1) / Math.sqrt(variance[i] + epsilon);
+      numbers[i] = factor;
+      numbers[c + i] = (offset?.[i] ?? 0) - mean[i] * factor;
+    }
     const y = cpu.fill(outputs[0], result =>
       cpu.withDense(inputs.x.buffer, x =>
-        cpu.withScratch(8 * c, scratch => {
-          const factors = cpu.heap.f32(scratch, c);
-          const terms = cpu.heap.f32(scratch + 4 * c, c);
-          for (let i = 0; i < c; i++) {
-            const factor = (scale?.[i] ?? 1) / Math.sqrt(variance[i] + epsilon);
-            factors[i] = factor;
-            terms[i] = (offset?.[i] ?? 0) - mean[i] * factor;
-          }
+        cpu.withNumbers(numbers, factors => {
           const rows = sizeOf(inputs.x) / c;
-          cpu.heap.kernels.f32Affine(x, rows, c, scratch, scratch + 4 * c, result.address());
+          cpu.heap.kernels.f32Affine(x, rows, c, factors, factors + 4 * c, result.address());
         }),
       ),
     );

@@ -328,7 +328,7 @@ export class MulayerBackend extends KernelBackend {
   private exhaust(): void {
     for (let pause = this.advance(); pause; pause = this.advance()) {
       // The GPU is waited for inside the blocking read-back.
-      if (pause === 'cpu') this.cpu.work(Infinity);
+      if (typeof pause === 'object') this.cpu.work(pause.mark, Infinity);
     }
   }
 
@@ -343,7 +343,7 @@ export class MulayerBackend extends KernelBackend {
         start = performance.now();
         continue;
       }
-      if (pause === 'cpu') this.cpu.work(start + TURN_MS);
+      if (typeof pause === 'object') this.cpu.work(pause.mark, start + TURN_MS);
       if (performance.now() - start > TURN_MS) {
         await nextTurn();
         start = performance.now();

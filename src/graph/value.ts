@@ -66,6 +66,6 @@ export class Value {
     this.slices?.gpu.free();
     for (const buffer of this.derived.values()) buffer.free();
     this.derived.clear();
-    this.cpu = this.gpu = this.slices = this.foreign = undefined;
+    this.cpu = this.gpu = this.slices = this.foreign = this.range = undefined;
   }
 }

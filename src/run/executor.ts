@@ -1,7 +1,15 @@
 /**
- * Runs what was recorded. A run is a generator that pauses after each node and before each blocking
- * read-back, so one piece of code serves both readers: `readSync` exhausts it at once, `read` lets
- * the page live between the steps.
+ * Runs what was recorded. A run is a generator that pauses after each step, before each blocking
+ * read-back and where it has to wait, so one piece of code serves both readers: `readSync` exhausts
+ * it at once, `read` lets the page live between the steps.
+ *
+ * Where the CPU has several threads, steps are issued ahead of what they compute, and retired in
+ * their order when they are done, so that no thread waits for the next step's lowering:
+ *
+ *     issue ──► │ step 8 │ step 7 │ step 6 │ step 5 │ ──► done? in its range? ──► retire
+ *                    the threads are here ─┘    └─ no: computed again; 6, 7, 8 are issued anew
+ *
+ * What a step reads is given back when it is retired: it may be needed for that second time.
  *
  * In a split layer the GPU's commands are submitted and flushed first, then the CPU computes its
  * slice: both work at once.
@@ -17,6 +25,7 @@ import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
+import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Range } from '../processors/cpu/quantisation.js';
 import { betterRange, unionOf } from '../processors/cpu/quantisation.js';
@@ -30,9 +39,39 @@ import { cutShape, Transfers } from './transfers.js';
 
 /**
  * Why a run pauses: a turn of the event loop may be taken, the GPU be waited for, or the CPU's
- * threads be helped (`CpuProcessor.work`).
+ * threads be helped until they are so far (`CpuProcessor.work`).
  */
-export type Pause = 'turn' | 'gpu' | 'cpu';
+export type Pause = 'turn' | 'gpu' | { readonly mark: number };
+
+/**
+ * Steps issued and not retired at most: enough that threads find the next one ready, few enough to
+ * hold little memory.
+ */
+const AHEAD = 8;
+
+/** What is the same for all steps of a run. */
+interface Run {
+  readonly steps: readonly Step[];
+  readonly placements: readonly Placement[];
+  /** For each step whose result shall be bytes: the layers with whose results it shares a scale. */
+  readonly bytes: readonly (readonly Layer[] | undefined)[];
+  readonly plan: Plan;
+  readonly settings: Settings;
+  readonly isRehearsal: boolean;
+  /** Whether it computes in float32 and learns, from the beginning or from a step on. */
+  observing: boolean;
+}
+
+/** A step that has been issued and not been retired. */
+interface UnderWay {
+  readonly index: number;
+  /** It is done when the CPU is so far. */
+  readonly mark: number;
+  /** Absent where nobody wanted it. */
+  readonly row?: LayerReport;
+  /** Bytes whose range has not been looked at. */
+  guarded?: Quantised | undefined;
+}
 
 export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
@@ -42,8 +81,6 @@ export class Executor {
   calibrations = 0;
   /** Weights that came for the first time, or unfolded: a run with some is no whole observation. */
   news = 0;
-  /** Whether the run under way computes in float32 and learns, from the beginning or from a layer on. */
-  private observing = false;
   /** What layers of the run under way take off their int8 results. */
   private readonly corrections = new WeakMap<Node, Float32Array>();
   private readonly plans = new Plans();
@@ -75,7 +112,7 @@ export class Executor {
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
-    this.observing = plan.runs === 0 || this.isCalibrating;
+    const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
     const placements = plan.place(this.circumstances(rule, steps), () =>
@@ -86,32 +123,15 @@ export class Executor {
       ),
     );
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
-    const bytes = this.observing ? [] : this.placeBytes(steps, placements, plan, settings);
-    const layers: LayerReport[] = [];
-    for (const [i, step] of steps.entries()) {
-      const { node, members, at } = step;
-      if (node.wanted || isRehearsal) {
-        const placement = placements[i];
-        if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
-        const layer = plan.layers[at];
-        const row = yield* this.step(step, placement, layer, settings, bytes[i]);
-        row.fused = members.slice(1).map(({ kernel }) => kernel.name);
-        layers.push(row);
-        if (layer.refused && placement.where !== 'cpu') plan.forgetPlacements();
-      }
-      const outputs = members.flatMap(member => member.outputs);
-      for (const value of outputs) delete value.producer;
-      for (const member of members) this.graph.endUses(member);
-      for (const value of outputs) this.graph.release(value);
-      yield 'turn';
-    }
-    if (settings.split === 'auto' && !this.observing && plan.trial.isRunning) {
+    const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
+    const run: Run = { steps, placements, bytes, plan, settings, isRehearsal, observing };
+    this.layers = yield* this.all(run);
+    if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
-    this.layers = layers;
     this.ms = performance.now() - start;
   }
 
@@ -119,10 +139,88 @@ export class Executor {
     return this.calibrations > 0;
   }
 
-  /** Waits for the last kernel of a call, which may be under way when its lowering returns. */
+  /** Issues and retires all steps. */
+  private *all(run: Run): Generator<Pause, LayerReport[]> {
+    const rows: LayerReport[] = [];
+    const underWay: UnderWay[] = [];
+    let [next, last] = [0, performance.now()];
+    while (next < run.steps.length || underWay.length > 0) {
+      if (next < run.steps.length && this.mayIssue(run, next, underWay.length)) {
+        underWay.push(yield* this.issue(run, next++));
+        this.tellErrors(run, underWay);
+        yield 'turn';
+        continue;
+      }
+      const [oldest] = underWay;
+      this.tellErrors(run, underWay);
+      if (!this.cpu.isDone(oldest.mark)) {
+        yield { mark: oldest.mark };
+      } else if (this.leftItsRange(run, oldest)) {
+        for (const { index } of underWay.splice(1)) this.drop(run.steps[index]);
+        next = oldest.index + 1;
+        yield* this.repeat(run, oldest);
+      } else {
+        underWay.shift();
+        this.retire(run.steps[oldest.index]);
+        const now = performance.now();
+        if (oldest.row) rows.push({ ...oldest.row, ms: now - last });
+        last = now;
+        yield 'turn';
+      }
+    }
+    return rows;
+  }
+
+  /** Whether this step may be issued while so many are under way. */
+  private mayIssue(run: Run, index: number, underWay: number): boolean {
+    if (underWay === 0) return true;
+    const waits = run.placements[index].where !== 'cpu' || run.observing || this.cpu.threads === 1;
+    if (waits || underWay >= AHEAD) return false;
+    // What is learned from an input must not have to be computed again.
+    return this.mustReadBack(run.steps[index].node) || !this.isNews(run, index);
+  }
+
+  private *issue(run: Run, index: number): Generator<Pause, UnderWay> {
+    const { node, members, at } = run.steps[index];
+    const placement = run.placements[index];
+    const layer = run.plan.layers[at];
+    if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark };
+    if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+    const { row, guarded } = yield* this.step(run, index);
+    row.fused = members.slice(1).map(({ kernel }) => kernel.name);
+    if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
+    return { index, mark: this.cpu.mark, row, guarded };
+  }
+
+  /** The step is done, and needs its inputs no longer. */
+  private retire({ members }: Step): void {
+    const outputs = members.flatMap(member => member.outputs);
+    for (const value of outputs) delete value.producer;
+    for (const member of members) this.graph.endUses(member);
+    for (const value of outputs) this.graph.release(value);
+  }
+
+  /** Whose kernel it was that trapped is not known: all that is under way has failed. */
+  private tellErrors({ steps }: Run, underWay: readonly UnderWay[]): void {
+    const error = this.cpu.takeError();
+    if (error === undefined) return;
+    for (const { index } of underWay) {
+      for (const value of steps[index].node.outputs) value.error = error;
+    }
+  }
+
+  /** Forgets what was computed, from inputs that were wrong. */
+  private drop({ node }: Step): void {
+    for (const value of node.outputs) {
+      value.free();
+      value.error = undefined;
+    }
+  }
+
+  /** Waits for all calls. */
   private *cpuDone(): Generator<Pause, void> {
-    while (this.cpu.isBusy) yield 'cpu';
-    this.cpu.finish();
+    const { mark } = this.cpu;
+    while (!this.cpu.isDone(mark)) yield { mark };
   }
 
   /** The numbers of a computed value; blocks. */
@@ -195,30 +293,30 @@ export class Executor {
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
   private *step(
-    step: Step,
-    placement: Placement,
-    layer: Layer,
-    settings: Settings,
-    group: readonly Layer[] | undefined,
-  ): Generator<Pause, LayerReport> {
-    const { node } = step;
+    run: Run,
+    index: number,
+  ): Generator<Pause, { row: LayerReport; guarded: Quantised | undefined }> {
+    const { steps, placements, bytes, plan, settings } = run;
+    const { node, at } = steps[index];
+    const [placement, group, layer] = [placements[index], bytes[index], plan.layers[at]];
     const { transfers } = this;
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
-    const start = performance.now();
     let int8 = false;
     let taken = placement;
+    let guarded: Quantised | undefined;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
-      int8 = yield* this.decideInt8(step, placement, layer, settings);
+      int8 = yield* this.decideInt8(run, index);
       try {
         const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
-        if (group && !this.observing && (int8 || isBlend)) yield* this.computeBytes(node, layer, group);
+        const asBytes = group && !run.observing && (int8 || isBlend);
+        if (asBytes) guarded = yield* this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
-        yield* this.cpuDone();
         const mayBeBytes =
           settings.precision !== 'float32' &&
           (isBlend || this.mayBeInt8(node, placement, settings));
-        if (this.observing && mayBeBytes) this.learnRange(node, layer);
+        if (placement.where !== 'cpu') yield* this.cpuDone();
+        if (run.observing && mayBeBytes) yield* this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
@@ -233,7 +331,7 @@ export class Executor {
     const [output] = node.outputs;
     const channels = output.shape.at(-1) ?? 1;
     const { where } = taken;
-    return {
+    const row: LayerReport = {
       op: node.kernel.name,
       fused: [],
       shape: [...output.shape],
@@ -242,12 +340,13 @@ export class Executor {
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       quantised: !!(output.cpu as CpuBuffer | undefined)?.quantised,
       macs: node.kernel.macs?.(node) ?? 0,
-      ms: performance.now() - start,
+      ms: 0,
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
       bytesFromGpu: transfers.bytesFromGpu - bytesFromGpu,
       readbacks: transfers.readbacks - readbacks,
       ...(layer.noise === undefined ? {} : { int8Error: layer.noise }),
     };
+    return { row, guarded };
   }
 
   /** Under precision `auto`: which layers run in int8 where they can. */
@@ -271,23 +370,31 @@ export class Executor {
   }
 
   /** Whether the CPU's part runs in int8; what is not known yet is measured. */
-  private *decideInt8(
-    { node, isOpen }: Step,
-    placement: Placement,
-    layer: Layer,
-    settings: Settings,
-  ): Generator<Pause, boolean> {
-    if (!this.mayBeInt8(node, placement, settings)) return false;
-    const weights = weightsOf(node);
-    const isConstant = layer.weights.has(weights);
+  private *decideInt8(run: Run, index: number): Generator<Pause, boolean> {
+    const { steps, placements, plan, settings } = run;
+    const { node, at, isOpen } = steps[index];
+    if (!this.mayBeInt8(node, placements[index], settings)) return false;
+    const layer = plan.layers[at];
+    const isConstant = layer.weights.has(weightsOf(node));
+    const wanted = isInt8(node, layer, settings);
     if (isOpen || !isConstant) this.news++;
-    layer.weights.add(weights);
-    const wanted = isConstant && (settings.precision === 'int8' || !!layer.int8);
-    if (settings.precision === 'int8' || isOpen) return wanted && !this.observing;
+    layer.weights.add(weightsOf(node));
+    if (settings.precision === 'int8' || isOpen) return wanted && !run.observing;
     // Weights that are new each time, as in training, are measured once.
     if (!isConstant && layer.noise !== undefined) return false;
-    const isAsChosen = yield* this.observe(node, layer);
-    return wanted && !this.observing && isAsChosen;
+    const isAsChosen = yield* this.observe(run, index);
+    return wanted && !run.observing && isAsChosen;
+  }
+
+  /** Whether the input of a layer chosen for int8 is of another scale than all that were observed. */
+  private isNews({ steps, settings, plan }: Run, index: number): boolean {
+    const { node, at } = steps[index];
+    const { observations, int8 } = plan.layers[at];
+    if (settings.precision !== 'auto' || !int8) return false;
+    if (Object.values(node.inputs).some(({ value }) => value.error)) return false;
+    const known = observations.get(weightsOf(node));
+    const scale = known && scaleOf(this.cpuCall(node, undefined, false));
+    return scale !== undefined && !known!.near(scale);
   }
 
   /**
@@ -297,14 +404,16 @@ export class Executor {
    *
    * @returns whether int8 brings about the noise that the layer was chosen for, or less.
    */
-  private *observe(node: Node, layer: Layer): Generator<Pause, boolean> {
+  private *observe(run: Run, index: number): Generator<Pause, boolean> {
+    const { node, at } = run.steps[index];
+    const layer = run.plan.layers[at];
     const known = layer.observations.get(weightsOf(node));
-    if (known && !layer.int8 && !this.observing) return false;
+    if (known && !layer.int8 && !run.observing) return false;
+    if (this.isNews(run, index)) run.observing = true;
     const scale = scaleOf(this.cpuCall(node, undefined, false));
     if (scale === undefined) return true;
     let observation = known?.near(scale);
-    if (known && !observation) this.observing = true;
-    if (!observation || this.observing) {
+    if (!observation || run.observing) {
       observation ??= new Observation(scale);
       yield* this.measure(node, observation);
     }
@@ -337,39 +446,59 @@ export class Executor {
   }
 
   /**
-   * An int8 layer whose result shall be bytes. Their range was learned from earlier runs; a result
-   * that leaves it, or is much smaller, is computed again, in the range it has itself.
+   * A layer whose result shall be bytes, in the range learned from earlier runs, or from this one
+   * where that is the first.
+   *
+   * @returns the bytes, whose own range has to be looked at when they are there.
    */
-  private *computeBytes(node: Node, layer: Layer, group: readonly Layer[]): Generator<Pause, void> {
-    const kernel = this.kernelOf(node);
-    const [output] = node.outputs;
-    const call = this.cpuCall(node, undefined, true);
-    const run = (range?: Range) => {
-      const [buffer] = this.cpu.run(kernel, range ? { ...call, range } : call);
-      output.cpu = buffer;
-      return buffer;
-    };
+  private *computeBytes(
+    node: Node,
+    layer: Layer,
+    group: readonly Layer[],
+  ): Generator<Pause, Quantised | undefined> {
     if (!layer.range) {
-      run();
-      yield* this.cpuDone();
-      this.learnRange(node, layer);
-      return;
+      this.computeIn(node, undefined);
+      yield* this.learnRange(node, layer);
+      return undefined;
     }
-    const { quantised } = run(unionOf(group.flatMap(({ range }) => (range ? [range] : []))));
-    yield* this.cpuDone();
-    const spread = quantised?.spread;
-    const better = spread && betterRange(layer.range, spread);
-    if (!better) return;
-    output.cpu!.free();
-    if (better.every(Number.isFinite)) {
-      layer.range = better;
-      run(better);
-    } else {
-      run();
+    const range = unionOf(group.flatMap(member => (member.range ? [member.range] : [])));
+    return this.computeIn(node, range).quantised;
+  }
+
+  /** A layer in int8 as bytes of this range, or as floats. */
+  private computeIn(node: Node, range: Range | undefined): CpuBuffer {
+    const call = this.cpuCall(node, undefined, true);
+    const [buffer] = this.cpu.run(this.kernelOf(node), range ? { ...call, range } : call);
+    node.outputs[0].cpu = buffer;
+    return buffer;
+  }
+
+  /** The guard of ranges: whether the bytes of a step have left theirs, or hardly fill it. */
+  private leftItsRange({ steps, plan }: Run, { index, guarded }: UnderWay): boolean {
+    const { at, node } = steps[index];
+    const { range } = plan.layers[at];
+    return !!guarded?.spread && node.wanted && !!range && !!betterRange(range, guarded.spread);
+  }
+
+  /** Computes a step again, in the range that its result has. */
+  private *repeat({ steps, plan }: Run, step: UnderWay): Generator<Pause, void> {
+    const { at, node } = steps[step.index];
+    const layer = plan.layers[at];
+    const better = betterRange(layer.range!, step.guarded!.spread!)!;
+    const isFinite = better.every(Number.isFinite);
+    step.guarded = undefined;
+    this.drop(steps[step.index]);
+    try {
+      if (isFinite) layer.range = better;
+      this.computeIn(node, isFinite ? better : undefined);
+      yield* this.cpuDone();
+    } catch (error) {
+      for (const value of node.outputs) value.error = error as Error;
     }
   }
 
-  private learnRange({ outputs: [output] }: Node, layer: Layer): void {
+  private *learnRange({ outputs: [output] }: Node, layer: Layer): Generator<Pause, void> {
+    yield* this.cpuDone();
     if (!output.cpu) return;
     const range = this.cpu.range(output.cpu as CpuBuffer);
     if (!range.every(Number.isFinite)) return;

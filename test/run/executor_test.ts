@@ -91,6 +91,7 @@ describe('precision', () => {
   it('auto takes off nothing of zeros', async () => {
     const w = filter();
     for (const seed of [1, 2]) await layer(random(seed, 64, 64), w);
+    await layer(tf.zeros([64, 64]), w);
     const { row, numbers } = await layer(tf.zeros([64, 64]), w);
     expect(row.precision).toBe('int8');
     expectNear(numbers, new Array<number>(64 * 64).fill(0), 1e-20);

@@ -21,6 +21,8 @@ export interface Activation {
   alpha: number;
   lo: number;
   hi: number;
+  /** Whether all numbers of bias and alpha are. */
+  isFinite(): boolean;
   /** Code of the unary op to run over the result. */
   after?: number;
   /** What the result is multiplied by after that; 1 when absent. */
@@ -91,11 +93,12 @@ export function withActivation<T>(
   const byChannel = prelu && isByChannel(prelu.shape, n);
   return cpu.withScratch(8 * n, scratch => {
     const alphaScratch = scratch + 4 * n;
+    const isFinite = () => [bias, prelu].every(argument => argument?.buffer.isFinite ?? true);
     const base = bias ? perChannel(cpu, bias, n, scratch) : 0;
     if (name === 'leakyrelu') {
       const alpha = (attributes.leakyreluAlpha as number | undefined) ?? LEAKY_ALPHA;
-      cpu.heap.f32(alphaScratch, n).fill(alpha);
-      return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity });
+      cpu.heap.put(alphaScratch, new Float32Array(n).fill(alpha));
+      return use({ bias: base, alpha: alphaScratch, lo: -Infinity, hi: Infinity, isFinite });
     }
     if (name === 'prelu' && byChannel) {
       return use({
@@ -103,6 +106,7 @@ export function withActivation<T>(
         alpha: perChannel(cpu, prelu, n, alphaScratch),
         lo: -Infinity,
         hi: Infinity,
+        isFinite,
       });
     }
     const clip = [attributes.clipMin, attributes.clipMax] as [number, number];
@@ -113,6 +117,7 @@ export function withActivation<T>(
       alpha: 0,
       lo,
       hi,
+      isFinite,
       ...(after === undefined ? {} : { after }),
       ...(name === 'hardswish' ? { scale: attributes.hardSwishScale as number } : {}),
       ...(name === 'prelu' && prelu ? { prelu: { weights: prelu, shape } } : {}),
@@ -129,8 +134,7 @@ export function finish(
   const { kernels } = cpu.heap;
   if (after !== undefined) kernels.f32Unary(after, y.address(), y.size, 0, 0, y.address());
   if (scale !== 1) {
-    cpu.withScratch(4, factor => {
-      cpu.heap.f32(factor, 1)[0] = scale;
+    cpu.withNumbers(Float32Array.of(scale), factor => {
       const pointer = y.address();
       kernels.f32Binary(binaryOps.Multiply, 1, y.size, pointer, 0, 1, factor, 0, 0, pointer);
     });
@@ -149,7 +153,7 @@ function perChannel(
   scratch: number,
 ): number {
   if (buffer.size === n) return buffer.address();
-  cpu.heap.f32(scratch, n).fill(buffer.numbers()[0]);
+  cpu.heap.put(scratch, new Float32Array(n).fill(buffer.numbers()[0]));
   return scratch;
 }
 

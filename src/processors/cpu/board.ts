@@ -1,15 +1,24 @@
 /**
- * The board on which the caller posts a job and from which caller and workers take its tiles: one
+ * The board on which the caller posts jobs and from which caller and workers take tiles: a job is one
  * kernel, and the arguments of one call of it for each tile. Whoever takes a tile makes that call.
  *
- *     words   ┌────────────┬────────┬──────┬──────┬────────┬────────┬────────┬───────┬─ ─
- *     (i32)   │ generation │ posted │ next │ done │ failed │ result │ kernel │ ready │ states of tiles
- *             └────────────┴────────┴──────┴──────┴────────┴────────┴────────┴───────┴─ ─
- *     args    tile 0: MAX_ARGS doubles │ tile 1 │ ...
+ * Jobs are done in the order they were posted, one after the other: whoever finishes the last tile of
+ * one opens the next, so the caller may be many jobs ahead and nobody waits for it in between.
  *
- * `posted` and `next` hold the job's number above TILE_BITS and the number of tiles, or the next
- * tile, below. A worker that was late, and takes a ticket of a job that is over, sees that the two
- * numbers differ; one ticket is never taken for a tile of two jobs.
+ *     posted    ┌───────┬───────┬───────┬───────┬ ─ ─          a ring of JOBS
+ *               │ job 7 │ job 8 │ job 9 │  ...  │
+ *               └───────┴───────┴───────┴───────┴ ─ ─
+ *                over    │ open: its tiles are taken
+ *                        └ next = its number, and the next tile of it ("ticket")
+ *
+ *     words     generation │ posted │ finished │ next │ done │ failed │ sleeping │ ready │ jobs │ states
+ *     (i32)     one cache line each, since different threads write them               of tiles
+ *     job       number and tiles │ kernel │ first tile in the ring of tiles
+ *     args      a ring of TILES: MAX_ARGS doubles each
+ *
+ * A ticket holds a job's number above TILE_BITS and a tile below. A worker that was late, and took a
+ * ticket too many, sees it by the number or the tile; one ticket is never taken for a tile of two
+ * jobs.
  *
  * The worker's bundle has this file too, so it imports nothing.
  */
@@ -58,41 +67,57 @@ export const MAX_TILES = 512;
 
 const TILE_BITS = 10;
 const TILE_MASK = (1 << TILE_BITS) - 1;
+const JOB_MASK = (1 << 21) - 1;
+
+/** Jobs, and tiles of all of them, that can be on the board. Powers of two. */
+const JOBS = 64;
+const TILES = 2048;
 
 /** Arguments of one call at most: f32Depthwise has 22. */
 const MAX_ARGS = 24;
 
-const GENERATION = 0;
-const POSTED = 1;
-const NEXT = 2;
-const DONE = 3;
-const FAILED = 4;
-const RESULT = 5;
-const KERNEL = 6;
-const READY = 7;
-const STATES = 8;
+/** Words of a cache line. */
+const LINE = 16;
 
-const ARGS_OFFSET = 4 * (STATES + MAX_TILES);
+const GENERATION = 0 * LINE;
+const POSTED = 1 * LINE;
+const FINISHED = 2 * LINE;
+const NEXT = 3 * LINE;
+const DONE = 4 * LINE;
+const FAILED = 5 * LINE;
+const SLEEPING = 6 * LINE;
+const READY = 7 * LINE;
+const FIRST_JOB = 8 * LINE;
+
+/** Words of a job. */
+const TICKETS = 0;
+const KERNEL = 1;
+const FIRST = 2;
+
+const STATES = FIRST_JOB + JOBS * LINE;
+const ARGS_OFFSET = 4 * (STATES + TILES);
 
 /** States of a tile. */
 const OPEN = 0;
-const FINISHED = 1;
+const FINISHED_TILE = 1;
 const THREW = 2;
 
 /**
  * Milliseconds for which an idle worker looks for work before it sleeps: longer than the main thread
- * needs from one kernel to the next, usually, and short enough to leave the core to others.
+ * needs from one inference's layer to the next, usually, and short enough to leave the core to others.
  */
 const SPIN_MS = 0.1;
 
 export class Board {
-  static readonly BYTES = ARGS_OFFSET + 8 * MAX_ARGS * MAX_TILES;
+  static readonly BYTES = ARGS_OFFSET + 8 * MAX_ARGS * TILES;
   private readonly words: Int32Array;
   private readonly args: Float64Array;
+  /** Caller: where the next job's tiles begin in their ring. */
+  private nextTile = 0;
 
   /** @param memory Board.BYTES zeros; shared where workers are to see it. */
   constructor(readonly memory: ArrayBufferLike) {
-    this.words = new Int32Array(memory, 0, STATES + MAX_TILES);
+    this.words = new Int32Array(memory, 0, STATES + TILES);
     this.args = new Float64Array(memory, ARGS_OFFSET);
   }
 
@@ -101,112 +126,187 @@ export class Board {
     return Atomics.load(this.words, READY);
   }
 
-  /** Whether every tile of the job has been finished, or has failed. */
+  /** Jobs posted and not finished. */
+  get pending(): number {
+    const { words } = this;
+    return (Atomics.load(words, POSTED) - Atomics.load(words, FINISHED)) & JOB_MASK;
+  }
+
+  /** Whether every tile of every job has been finished. */
   get isOver(): boolean {
-    return Atomics.load(this.words, DONE) === this.tiles;
+    return this.pending === 0;
   }
 
-  /** All results of the job's calls, or-ed. */
-  get result(): number {
-    return Atomics.load(this.words, RESULT);
+  /** Whether there is a tile to take. */
+  get hasTile(): boolean {
+    return this.isTile(Atomics.load(this.words, NEXT));
   }
 
-  /** Caller: posts a job; the one before must be over. Wakes as many workers as can have a tile. */
+  /** Whether tiles of the open job have thrown and all others are done: it waits for `repair`. */
+  get isStuck(): boolean {
+    const { words } = this;
+    return (
+      Atomics.load(words, FAILED) > 0 && Atomics.load(words, DONE) === this.tilesOf(this.openJob)
+    );
+  }
+
+  /** Caller: whether there is room for a job of so many tiles. */
+  hasRoom(tiles: number): boolean {
+    const { pending } = this;
+    if (pending === 0) return true;
+    const used = (this.nextTile - this.words[wordsOf(this.openJob) + FIRST]) & (TILES - 1);
+    return pending < JOBS && used + tiles < TILES;
+  }
+
+  /** Caller: posts a job, for which there is room. Wakes as many workers as can have a tile. */
   post(kernel: TiledKernel, tiles: readonly (readonly number[])[]): void {
     const { words, args } = this;
-    tiles.forEach((tile, i) => args.set(tile, i * MAX_ARGS));
-    words.fill(OPEN, STATES, STATES + tiles.length);
-    words[DONE] = words[FAILED] = words[RESULT] = 0;
-    words[KERNEL] = KERNELS.indexOf(kernel);
-    const job = ((Atomics.load(words, POSTED) >> TILE_BITS) + 1) << TILE_BITS;
-    // In this order: a ticket of the new job is only worth something when `posted` is the new one's.
-    Atomics.store(words, POSTED, job | tiles.length);
-    Atomics.store(words, NEXT, job);
-    Atomics.add(words, GENERATION, 1);
-    if (this.ready > 0) Atomics.notify(words, GENERATION, tiles.length - 1);
+    const job = Atomics.load(words, POSTED) + 1;
+    const at = wordsOf(job);
+    const first = this.nextTile;
+    tiles.forEach((tile, i) => {
+      const index = (first + i) & (TILES - 1);
+      args.set(tile, index * MAX_ARGS);
+      words[STATES + index] = OPEN;
+    });
+    this.nextTile = (first + tiles.length) & (TILES - 1);
+    words[at + TICKETS] = ((job & JOB_MASK) << TILE_BITS) | tiles.length;
+    words[at + KERNEL] = KERNELS.indexOf(kernel);
+    words[at + FIRST] = first;
+    Atomics.store(words, POSTED, job);
+    // Otherwise whoever finishes the job before does it. Both may find that it is theirs to do.
+    if (((this.openJob - job) & JOB_MASK) === 0) this.open(job);
   }
 
   /**
-   * Anyone: takes tiles until there are none, or until the clock says `until`.
+   * Anyone: takes a tile and makes its call.
    *
-   * @returns whether there are no more tiles to take; some may still be under way elsewhere.
+   * @returns false where there is none to take: some may be under way elsewhere, and more jobs
+   *   behind them.
    */
-  take(kernels: Calls, until = Infinity): boolean {
+  take(kernels: Calls): boolean {
     const { words } = this;
-    let start = performance.now();
-    for (;;) {
-      // Looked at before a ticket is taken, so that those who ask in vain do not use tickets up.
-      if (!this.isTile(Atomics.load(words, NEXT))) return true;
+    // Looked at before a ticket is taken, so that those who ask in vain do not use tickets up.
+    while (this.hasTile) {
       const ticket = Atomics.add(words, NEXT, 1);
-      if (!this.isTile(ticket)) return true;
-      this.call(kernels, ticket & TILE_MASK);
-      Atomics.add(words, DONE, 1);
-      if (until === Infinity) continue;
-      // The next one takes as long as this one did, more or less.
-      const now = performance.now();
-      if (2 * now - start > until) return !this.isTile(Atomics.load(words, NEXT));
-      start = now;
+      if (!this.isTile(ticket)) continue;
+      const job = ticket >> TILE_BITS;
+      const tiles = this.tilesOf(job);
+      this.call(kernels, job, ticket & TILE_MASK);
+      const isLast = Atomics.add(words, DONE, 1) + 1 === tiles;
+      if (isLast && Atomics.load(words, FAILED) === 0) this.endJob();
+      return true;
     }
+    return false;
   }
 
   /**
-   * Caller: makes the calls again that threw elsewhere. With `all` also those that nobody has
-   * finished, for when their workers are gone.
+   * Caller: makes the calls of the open job again that threw elsewhere, and ends it. With `all` also
+   * those that nobody has finished, for when their workers are gone.
+   *
+   * @throws what a call throws once more; the others have been made.
    */
   repair(kernels: Calls, all = false): void {
     const { words } = this;
-    if (!all && Atomics.load(words, FAILED) === 0) return;
-    for (let tile = 0; tile < this.tiles; tile++) {
-      const state = Atomics.load(words, STATES + tile);
-      if (state === FINISHED || (state === OPEN && !all)) continue;
-      this.run(kernels, tile);
-      Atomics.store(words, STATES + tile, FINISHED);
+    const job = this.openJob;
+    const errors: unknown[] = [];
+    const tiles = this.tilesOf(job);
+    if (all) Atomics.store(words, NEXT, ((job & JOB_MASK) << TILE_BITS) | tiles);
+    for (let tile = 0; tile < tiles; tile++) {
+      const state = Atomics.load(words, this.stateOf(job, tile));
+      if (state === FINISHED_TILE || (state === OPEN && !all)) continue;
+      try {
+        this.run(kernels, job, tile);
+      } catch (error) {
+        errors.push(error);
+      }
     }
-    Atomics.store(words, DONE, this.tiles);
+    Atomics.store(words, FAILED, 0);
+    this.endJob();
+    if (errors.length > 0) throw errors[0] as Error;
   }
 
   /** Worker: takes part in every job until it is terminated. */
   serve(kernels: Calls): never {
     const { words } = this;
-    let seen = Atomics.load(words, GENERATION);
     Atomics.add(words, READY, 1);
     for (;;) {
-      this.take(kernels);
+      const seen = Atomics.load(words, GENERATION);
+      while (this.take(kernels));
       const idleFrom = performance.now();
       while (Atomics.load(words, GENERATION) === seen) {
         if (performance.now() - idleFrom < SPIN_MS) continue;
+        Atomics.add(words, SLEEPING, 1);
         Atomics.wait(words, GENERATION, seen);
+        Atomics.sub(words, SLEEPING, 1);
       }
-      seen = Atomics.load(words, GENERATION);
     }
   }
 
-  private get tiles(): number {
-    return Atomics.load(this.words, POSTED) & TILE_MASK;
+  /** The number of the job whose tiles may be taken; of the next one where there is none. */
+  private get openJob(): number {
+    return Atomics.load(this.words, FINISHED) + 1;
   }
 
-  /** Whether this ticket is for a tile of the job on the board. */
+  private endJob(): void {
+    const { words } = this;
+    Atomics.store(words, DONE, 0);
+    const next = Atomics.add(words, FINISHED, 1) + 2;
+    if (!this.isOver) this.open(next);
+  }
+
+  /** Lets the tiles of a job be taken, if nobody has done that. */
+  private open(job: number): void {
+    const { words } = this;
+    const before = (job - 1) & JOB_MASK;
+    for (;;) {
+      const next = Atomics.load(words, NEXT);
+      if (next >> TILE_BITS !== before) return;
+      // Somebody may take a ticket of the job before in vain meanwhile.
+      const first = (job & JOB_MASK) << TILE_BITS;
+      if (Atomics.compareExchange(words, NEXT, next, first) === next) break;
+    }
+    Atomics.add(words, GENERATION, 1);
+    if (Atomics.load(words, SLEEPING) > 0) Atomics.notify(words, GENERATION, this.tilesOf(job));
+  }
+
+  private tilesOf(job: number): number {
+    return this.words[wordsOf(job) + TICKETS] & TILE_MASK;
+  }
+
+  private stateOf(job: number, tile: number): number {
+    return STATES + this.indexOf(job, tile);
+  }
+
+  /** Of a tile in the ring of all. */
+  private indexOf(job: number, tile: number): number {
+    return (this.words[wordsOf(job) + FIRST] + tile) & (TILES - 1);
+  }
+
+  /** Whether this ticket is for a tile. */
   private isTile(ticket: number): boolean {
-    const posted = Atomics.load(this.words, POSTED);
-    const sameJob = ticket >> TILE_BITS === posted >> TILE_BITS;
-    return sameJob && (ticket & TILE_MASK) < (posted & TILE_MASK);
+    const tickets = Atomics.load(this.words, wordsOf(ticket >> TILE_BITS) + TICKETS);
+    const sameJob = ticket >> TILE_BITS === tickets >> TILE_BITS;
+    return sameJob && (ticket & TILE_MASK) < (tickets & TILE_MASK);
   }
 
-  private call(kernels: Calls, tile: number): void {
+  private call(kernels: Calls, job: number, tile: number): void {
     try {
-      this.run(kernels, tile);
-      Atomics.store(this.words, STATES + tile, FINISHED);
+      this.run(kernels, job, tile);
+      Atomics.store(this.words, this.stateOf(job, tile), FINISHED_TILE);
     } catch {
       // The caller makes this call once more, and its error is the one that is told.
-      Atomics.store(this.words, STATES + tile, THREW);
+      Atomics.store(this.words, this.stateOf(job, tile), THREW);
       Atomics.add(this.words, FAILED, 1);
     }
   }
 
-  private run(kernels: Calls, tile: number): void {
-    const kernel = kernels[KERNELS[this.words[KERNEL]]];
-    const from = tile * MAX_ARGS;
-    const result = kernel(...this.args.subarray(from, from + kernel.length));
-    if (typeof result === 'number' && result !== 0) Atomics.or(this.words, RESULT, result);
+  private run(kernels: Calls, job: number, tile: number): void {
+    const kernel = kernels[KERNELS[this.words[wordsOf(job) + KERNEL]]];
+    const from = this.indexOf(job, tile) * MAX_ARGS;
+    kernel(...this.args.subarray(from, from + kernel.length));
   }
 }
+
+/** Where the words of a job begin. */
+const wordsOf = (job: number): number => FIRST_JOB + (job & (JOBS - 1)) * LINE;

@@ -31,6 +31,7 @@ export const bytesPerNumber = (dtype: DataType): 1 | 4 => (dtype === 'bool' ? 1 
 export class CpuBuffer implements Buffer {
   private pointer = 0;
   private bytesForm: Quantised | undefined;
+  private finite: boolean | undefined;
 
   private constructor(
     private readonly heap: Heap,
@@ -92,6 +93,11 @@ export class CpuBuffer implements Buffer {
     return !this.host;
   }
 
+  /** Whether all numbers are. Of a result waits for it, the first time. */
+  get isFinite(): boolean {
+    return (this.finite ??= this.numbers().every(Number.isFinite));
+  }
+
   /** Elements from one row to the next, for a kernel that walks rows of `width` elements. */
   pitch(width: number): number {
     return this.base && !this.isContiguous ? this.base.pitch : width;
@@ -112,7 +118,7 @@ export class CpuBuffer implements Buffer {
       const numbers = this.host ?? this.make?.();
       if (!numbers && !bytesForm) throw new Error('a CPU buffer was used after it was freed');
       this.pointer = this.heap.allocate(this.size * bytesPerNumber(this.dtype), this.purpose);
-      if (numbers) this.heapView().set(numbers);
+      if (numbers) this.heap.put(this.pointer, numbers);
       else if (bytesForm) {
         const { pointer, scale, zero } = bytesForm;
         this.heap.kernels.qu8ToF32(pointer, this.size, scale, zero, this.pointer);

@@ -58,9 +58,8 @@ function int8Depthwise(
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const offsets = tapOffsets(info, patches.paddedWidth);
-  withScales(cpu, { scale, zero: zero - xor }, packed, c, correction, (corrections, scales) => {
-    cpu.withScratch(4 * offsets.length, taps => {
-      cpu.heap.i32(taps, offsets.length).set(offsets);
+  withScales(cpu, { scale, zero: zero - xor }, packed, correction, (corrections, scales) => {
+    cpu.withNumbers(Int32Array.from(offsets), taps => {
       for (let i = 0; i < batchSize; i++) {
         cpu.heap.kernels.qu8Depthwise(
           isOneInstruction(dot) ? 0 : 1,
@@ -71,7 +70,7 @@ function int8Depthwise(
           patches.rowStride,
           info.filterHeight * info.filterWidth,
           taps,
-          packed.weights,
+          packed.pointer,
           c,
           corrections,
           scales,

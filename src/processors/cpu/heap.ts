@@ -111,6 +111,7 @@ export class Heap {
 
   /** @throws MemoryError when the memory cannot grow that far. */
   allocate(bytes: number, purpose: Purpose): number {
+    this.queue.settle();
     const wanted = bytes + SLACK_BYTES;
     let pointer = 0;
     if (wanted < MAXIMUM_PAGES * PAGE_BYTES) {
@@ -134,18 +135,32 @@ export class Heap {
     this.bytes[purpose] -= bytes;
   }
 
+  /**
+   * Copies numbers into a block in which nothing has been put since it was handed out. Calls under
+   * way cannot know it, so none is waited for.
+   */
+  put(pointer: number, numbers: Float32Array | Int32Array | Uint8Array): void {
+    const { buffer, byteOffset, byteLength } = numbers;
+    new Uint8Array(this.memory.buffer, pointer).set(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+
+  /** Numbers that no call under way writes: none is waited for. */
+  peek(pointer: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, pointer, length);
+  }
+
   f32(pointer: number, length: number): Float32Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Float32Array(this.memory.buffer, pointer, length);
   }
 
   i32(pointer: number, length: number): Int32Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Int32Array(this.memory.buffer, pointer, length);
   }
 
   u8(pointer: number, length: number): Uint8Array {
-    this.queue.finish();
+    this.queue.wait();
     return new Uint8Array(this.memory.buffer, pointer, length);
   }
 }

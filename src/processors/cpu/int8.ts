@@ -9,6 +9,7 @@
 import { env } from '@tensorflow/tfjs-core';
 
 import type { Spec } from '../../graph/kernel.js';
+import type { Buffer } from '../../graph/value.js';
 import type { Argument } from '../kernel.js';
 import type { Activation } from './activation.js';
 import { finish } from './activation.js';
@@ -55,16 +56,34 @@ const LAYOUTS = {
   taps: { pack: 'qs8PackTaps', packedBytes: 'qs8PackedBytesTaps', largest: 127 },
 } as const;
 
-export interface PackedWeights {
-  weights: number;
-  scales: number;
-  sums: number;
+/** Weights of n columns on the heap, packed; scale and sum of each column are for the epilogue. */
+export class PackedWeights implements Buffer {
+  readonly isFinite: boolean;
+
+  constructor(
+    private readonly block: Block,
+    /** [n] */
+    readonly scales: Float32Array,
+    /** [n] */
+    readonly sums: Int32Array,
+  ) {
+    this.isFinite = scales.every(Number.isFinite);
+  }
+
+  get pointer(): number {
+    return this.block.pointer;
+  }
+
+  get bytes(): number {
+    return this.block.bytes;
+  }
+
+  free(): void {
+    this.block.free();
+  }
 }
 
-/**
- * One block:  weights, packed for the machine's product │ scales f32 [n] │ sums i32 [n].
- * Undefined where a weight is not finite.
- */
+/** The weights packed for the machine's product, once; undefined where one is not finite. */
 export function packWeights(
   cpu: CpuProcessor,
   product: Layout,
@@ -73,29 +92,25 @@ export function packWeights(
   segmentLength: number,
   n: number,
 ): PackedWeights | undefined {
-  const { kernels } = cpu.heap;
-  const { pack, packedBytes, largest } = LAYOUTS[product];
-  const bytes = roundUp(kernels[packedBytes](segments, segmentLength, n), 16);
-  const block = w.derived(`qs8:${product}:${segments}x${segmentLength}x${n}`, () => {
-    const made = cpu.block(bytes + 8 * n, 'packed');
-    const { pointer } = made;
-    kernels[pack](
-      w.buffer.address(),
-      segments,
-      segmentLength,
-      n,
-      w.buffer.pitch(n),
-      pointer,
-      pointer + bytes,
-      pointer + bytes + 4 * n,
-      largest,
-    );
-    return made;
+  const packed = w.derived(`qs8:${product}:${segments}x${segmentLength}x${n}`, () => {
+    const { kernels } = cpu.heap;
+    const { pack, packedBytes, largest } = LAYOUTS[product];
+    return cpu.withScratch(8 * n, scales => {
+      const sums = scales + 4 * n;
+      const block = cpu.block(kernels[packedBytes](segments, segmentLength, n), 'packed');
+      const from = w.buffer.address();
+      const [to, pitch] = [block.pointer, w.buffer.pitch(n)];
+      kernels[pack](from, segments, segmentLength, n, pitch, to, scales, sums, largest);
+      return new PackedWeights(
+        block,
+        cpu.heap.f32(scales, n).slice(),
+        cpu.heap.i32(sums, n).slice(),
+      );
+    });
   });
-  const scales = block.pointer + bytes;
-  if (!cpu.heap.f32(scales, n).every(Number.isFinite)) return undefined;
+  if (!packed.isFinite) return undefined;
   w.buffer.evict();
-  return { weights: block.pointer, scales, sums: scales + 4 * n };
+  return packed;
 }
 
 /**
@@ -109,29 +124,18 @@ export function packWeights(
 export function withScales(
   cpu: CpuProcessor,
   x: Quantisation,
-  packed: PackedWeights,
-  n: number,
+  { scales: scaleW, sums }: PackedWeights,
   mean: Float32Array | undefined,
   use: (corrections: number, scales: number) => void,
 ): void {
-  cpu.withScratch(8 * n, scales => {
-    const corrections = scales + 4 * n;
-    const out = cpu.heap.f32(scales, n);
-    const correction = cpu.heap.i32(corrections, n);
-    const scaleW = cpu.heap.f32(packed.scales, n);
-    const sums = cpu.heap.i32(packed.sums, n);
-    for (let i = 0; i < n; i++) {
-      out[i] = x.scale * scaleW[i];
-      correction[i] = -x.zero * sums[i];
-    }
-    if (mean) {
-      for (let i = 0; i < n; i++) {
-        const units = Math.round(mean[i] / out[i]);
-        if (Math.abs(units) < LARGEST_SHIFT) correction[i] -= units;
-      }
-    }
-    use(corrections, scales);
+  const scales = scaleW.map(scale => x.scale * scale);
+  const corrections = sums.map((sum, i) => {
+    const units = mean ? Math.round(mean[i] / scales[i]) : 0;
+    return -x.zero * sum - (Math.abs(units) < LARGEST_SHIFT ? units : 0);
   });
+  cpu.withNumbers(scales, toScales =>
+    cpu.withNumbers(corrections, toCorrections => use(toCorrections, toScales)),
+  );
 }
 
 /** Pointer to the padded images as bytes: where they lie, or a copy kept with the value. */
@@ -221,14 +225,14 @@ export type Bytes = Quantisation & { readonly spread: number };
 export function computeLayer(
   cpu: CpuProcessor,
   spec: Spec,
-  { x, n, activation, int8, range }: Int8Layer,
+  { x, activation, int8, range }: Int8Layer,
   pack: () => PackedWeights | undefined,
   inInt8: (input: Quantisation, packed: PackedWeights, to: number, bytes?: Bytes) => void,
   inFloat32: (y: CpuBuffer) => void,
 ): CpuBuffer {
   const input = int8 ? (x.buffer.quantised ?? quantisationOf(x.range())) : undefined;
   const packed = input && pack();
-  const target = packed && bytesOf(cpu, range, activation, n);
+  const target = packed && bytesOf(range, activation);
   if (target) {
     return cpu.fillBytes(spec, target, y => {
       withSpread(cpu, y, spread => inInt8(input, packed, y.pointer, { ...target, spread }));
@@ -242,28 +246,18 @@ export function computeLayer(
 }
 
 /** How y shall become bytes, where it can: with an activation and a bias of the epilogue. */
-function bytesOf(
-  cpu: CpuProcessor,
-  range: Range | undefined,
-  activation: Activation,
-  n: number,
-): Quantisation | undefined {
+function bytesOf(range: Range | undefined, activation: Activation): Quantisation | undefined {
   if (!range || activation.after || activation.prelu) return undefined;
-  const { bias, alpha } = activation;
   // The spread passes over NaNs, which nothing else can bring.
-  const isFinite = [bias, alpha].every(
-    pointer => pointer === 0 || cpu.heap.f32(pointer, n).every(Number.isFinite),
-  );
-  return isFinite ? quantisationOf(range) : undefined;
+  return activation.isFinite() ? quantisationOf(range) : undefined;
 }
 
 /** Lends room for [min x4 | max x4], and notes the smallest and the largest when all is done. */
 export function withSpread(cpu: CpuProcessor, y: Quantised, use: (pointer: number) => void): void {
-  cpu.withScratch(32, pointer => {
-    cpu.heap.f32(pointer, 8).set(NO_SPREAD);
+  cpu.withNumbers(NO_SPREAD, pointer => {
     use(pointer);
     cpu.heap.queue.afterwards(() => {
-      y.spread = rangeOfSpread(cpu.heap.f32(pointer, 8));
+      y.spread = rangeOfSpread(cpu.heap.peek(pointer, 8));
     });
   });
 }
@@ -272,5 +266,3 @@ export function withSpread(cpu: CpuProcessor, y: Quantised, use: (pointer: numbe
 function patchKey({ top, left, paddedHeight, paddedWidth }: Patches): string {
   return `${top},${left},${paddedHeight}x${paddedWidth}`;
 }
-
-const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;

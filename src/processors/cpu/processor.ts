@@ -89,14 +89,24 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return Promise.resolve();
   }
 
-  /** Whether the last kernel of a call is still under way. */
-  get isBusy(): boolean {
-    return this.heap.queue.isBusy;
+  /** All kernels called so far, for `isDone`. */
+  get mark(): number {
+    return this.heap.queue.mark;
   }
 
-  /** Helps with what is under way until it is done, or until the clock says `until`. */
-  work(until: number): void {
-    this.heap.queue.work(until);
+  /** Whether the kernels up to a mark are over. */
+  isDone(mark: number): boolean {
+    return this.heap.queue.isDone(mark);
+  }
+
+  /** Helps until the kernels up to a mark are over, or until the clock says `until`. */
+  work(mark: number, until: number): void {
+    this.heap.queue.work(mark, until);
+  }
+
+  /** What a kernel has thrown since this was asked last, and nobody has been told. */
+  takeError(): Error | undefined {
+    return this.heap.queue.takeError();
   }
 
   /**
@@ -148,6 +158,14 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     }
   }
 
+  /** Lends numbers on the heap. */
+  withNumbers<T>(numbers: Float32Array | Int32Array | Uint8Array, use: (pointer: number) => T): T {
+    return this.withScratch(numbers.byteLength, pointer => {
+      this.heap.put(pointer, numbers);
+      return use(pointer);
+    });
+  }
+
   /** Runs `use` with the buffer as dense numbers on the heap, wherever it lies now. */
   withDense<T>(buffer: CpuBuffer, use: (pointer: number) => T): T {
     const dense = buffer.dense();
@@ -161,9 +179,8 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   /** [min, max] of a float32 buffer; both infinities where there is a NaN; [0, 0] when it is empty. */
   range(buffer: CpuBuffer): Range {
     if (buffer.size === 0) return [0, 0];
-    return this.withScratch(32, spread =>
+    return this.withNumbers(NO_SPREAD, spread =>
       this.withDense(buffer, pointer => {
-        this.heap.f32(spread, 8).set(NO_SPREAD);
         this.heap.kernels.f32MinMax(pointer, buffer.size, spread);
         return rangeOfSpread(this.heap.f32(spread, 8));
       }),

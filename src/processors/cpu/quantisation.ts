@@ -44,7 +44,7 @@ export function unionOf(ranges: readonly Range[]): Range {
 }
 
 /** What kernels that note a range widen, f32 [min x4 | max x4], before they do. */
-export const NO_SPREAD: readonly number[] = [1, 1, 1, 1, -1, -1, -1, -1].map(v => v * Infinity);
+export const NO_SPREAD = Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity);
 
 /** The range that they have noted. */
 export function rangeOfSpread(spread: Float32Array): Range {

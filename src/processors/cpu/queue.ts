@@ -1,14 +1,13 @@
 /**
  * The kernels as their callers see them: the same functions, whose large calls are divided into
- * tiles and done by several threads. A call may return before it is done. Whoever looks at the heap
- * waits for it (`Heap.f32` and its like do), and blocks freed meanwhile stay until it is over (`afterwards`), so
- * that a caller sees no difference. What it is good for: the last call of a layer, the large one as
- * a rule, is still under way when the lowering returns, and the run can let the page live until it
- * is done:
+ * tiles and done by several threads. A call may return before it is done; calls are done in their
+ * order. Whoever looks at the heap waits for all of them (`Heap.f32` and its like do), and what shall
+ * only happen when a call is over is said with `afterwards`: giving a block back, taking a note of a
+ * range. So a caller sees no difference, and one that does not look is soon many calls ahead of
+ * those who compute:
  *
- *     lowering   pad ─► view: waits ─► offsets ─► gemm ─► return
- *     run                                                 └► yield 'cpu' ─► work 8 ms ─► page ─► ...
- *     workers                                     tiles tiles tiles tiles tiles tiles
+ *     caller    pad, gemm ─► pad, gemm ─► pool ─► pad, gemm ─► looks: helps, waits
+ *     workers        pad │ gemm gemm gemm gemm │ pad │ gemm gemm gemm gemm │ pool │ ...
  *
  * On one thread it is the same with nobody to help.
  */
@@ -16,6 +15,7 @@ import type { WasmKernels } from '../../../wasm/exports.js';
 import type { Calls, TiledKernel } from './board.js';
 import { Board, KERNELS, MAX_TILES } from './board.js';
 import type { Pool } from './pool.js';
+import { NO_SPREAD } from './quantisation.js';
 import { divide } from './tiles.js';
 
 /** Exports that touch no operand: they need not wait. */
@@ -30,14 +30,17 @@ const AT_ONCE: readonly (keyof WasmKernels)[] = [
   'qs8PackedBytesTaps',
 ];
 
-/** Kernels whose result the caller wants at once. */
-const ANSWERS: readonly TiledKernel[] = ['f32ToQu8'];
-
 /** A call below this, in nanoseconds, is not worth waking anybody: that takes 5 to 50 µs. */
-const WORTH_NS = 60_000;
+const WORTH_WAKING_NS = 60_000;
 
-/** A tile is not smaller than this: taking one costs 1 µs. */
-const SMALLEST_TILE_NS = 15_000;
+/** While calls are under way everybody is awake. */
+const WORTH_NS = 10_000;
+
+/**
+ * A tile is not smaller than this: taking one costs 1 µs. MobileNet v1 on 16 threads: 3.9 ms with 60
+ * and 15 µs for these two, 3.2 with 10 and 4.
+ */
+const SMALLEST_TILE_NS = 4_000;
 
 /**
  * Nor larger than this, so that the page gets its turn in time. Each tile reads all the weights
@@ -51,30 +54,29 @@ const TILES_PER_THREAD = 4;
 /** Milliseconds without a tile finished after which a worker counts as dead. */
 const PATIENCE_MS = 5000;
 
-interface Job {
-  kernel: TiledKernel;
-  tiles: number[][];
-  /** Where the range of all tiles' results is noted, if it is. */
-  spread?: number;
-}
-
-/** Bytes of a spread: f32 [min x4 | max x4]. */
+/** Bytes of a spread, f32 [min x4 | max x4]: the range of a result before it becomes bytes. */
 const SPREAD_BYTES = 32;
+
+interface Job {
+  tiles: number[][];
+  /** Where the range of all tiles' results is noted, if it is, and where those of the tiles are. */
+  spread?: { whole: number; parts: number };
+}
 
 export class Queue {
   /** What callers call. */
   readonly kernels: WasmKernels;
-  private readonly jobs: Job[] = [];
-  /** What waits for the jobs: blocks to free, notes to take. */
-  private readonly waiting: (() => void)[] = [];
+  /** What waits for calls, in their order: blocks to free, notes to take. */
+  private readonly waiting: { mark: number; todo: () => void }[] = [];
   private readonly ownBoard = new Board(new ArrayBuffer(Board.BYTES));
-  /** The board with the first job on it; undefined when that has not been posted. */
-  private board: Board | undefined;
-  private waitingFrom: number | undefined;
-  private error: unknown;
+  /** Where jobs are posted; another one only when all are over. */
+  private board = this.ownBoard;
+  /** Jobs posted so far, on whatever board. */
+  private called = 0;
+  /** Jobs that were over, and when that was, when we last saw another one finished. */
+  private silentSince = { over: -1, ms: 0 };
+  private error: Error | undefined;
   private wanted = 1;
-  /** A block for the spreads of a job's tiles, kept once it is there. */
-  private spreads = 0;
   private pool: Pool | undefined;
 
   /**
@@ -109,49 +111,89 @@ export class Queue {
 
   /** Whether a call is still under way. */
   get isBusy(): boolean {
-    return this.jobs.length > 0;
+    return this.board.pending > 0;
+  }
+
+  /** All calls so far, for `isDone`. */
+  get mark(): number {
+    return this.called;
+  }
+
+  /** Whether the calls up to a mark are over, and what waited for them has been done. */
+  isDone(mark: number): boolean {
+    this.settle();
+    return this.isOver(mark);
   }
 
   /** Does this when what is under way is over; now, if nothing is. */
   afterwards(todo: () => void): void {
-    if (this.isBusy) this.waiting.push(todo);
-    else todo();
+    if (this.isBusy) this.waiting.push({ mark: this.called, todo });
+    else {
+      this.settle();
+      todo();
+    }
   }
 
-  /** Helps until all is done, or until the clock says `until`; what goes wrong is kept for `finish`. */
-  work(until: number): void {
-    while (this.isBusy) {
-      const board = (this.board ??= this.post(this.jobs[0]));
-      if (!board.take(this.calls, until) || !this.isOver(board, until)) return;
-      try {
-        board.repair(this.calls);
-      } catch (error) {
-        this.error ??= error;
-      }
-      this.foldSpreads(this.jobs[0]);
-      this.board = undefined;
-      this.jobs.shift();
+  /** Does what has waited for calls that are over now. */
+  settle(): void {
+    while (this.waiting.length > 0 && this.isOver(this.waiting[0].mark)) {
+      this.waiting.shift()!.todo();
     }
-    for (const todo of this.waiting.splice(0)) todo();
   }
 
   /**
-   * Returns when every call has been done.
+   * Helps until the calls up to a mark are over, or until the clock says `until`; what goes wrong is
+   * kept for `finish`.
+   */
+  work(mark: number, until: number): void {
+    let start = performance.now();
+    while (!this.isOver(mark)) {
+      if (this.board.take(this.calls)) {
+        // The next one takes as long as this one did, more or less.
+        const now = performance.now();
+        if (2 * now - start > until) break;
+        start = now;
+      } else if (this.board.isStuck) {
+        this.repair();
+      } else if (!this.awaitTile(mark, until)) {
+        break;
+      }
+    }
+    this.settle();
+  }
+
+  /** Returns when every call has been done; what goes wrong is kept for `finish`. */
+  wait(): void {
+    this.work(this.called, Infinity);
+  }
+
+  /**
+   * The same.
    *
    * @throws what a call has thrown.
    */
   finish(): void {
-    this.work(Infinity);
+    this.wait();
+    const error = this.takeError();
+    if (error) throw error;
+  }
+
+  /** What a call has thrown since this was asked last. */
+  takeError(): Error | undefined {
     const { error } = this;
     this.error = undefined;
-    if (error !== undefined) throw error as Error;
+    return error;
   }
 
   dispose(): void {
     this.pool?.dispose();
     this.pool = undefined;
-    this.jobs.length = 0;
-    this.board = undefined;
+    this.waiting.length = 0;
+    this.board = new Board(new ArrayBuffer(Board.BYTES));
+  }
+
+  private isOver(mark: number): boolean {
+    return this.called - this.board.pending >= mark;
   }
 
   private get calls(): Calls {
@@ -164,31 +206,36 @@ export class Queue {
     const tiled = KERNELS.find(kernel => kernel === name);
     if (tiled) return (...args) => this.call(tiled, args);
     return (...args) => {
-      this.finish();
+      this.wait();
       return own(...args);
     };
   }
 
-  private call(kernel: TiledKernel, args: number[]): unknown {
-    const answers = ANSWERS.includes(kernel);
-    if (answers) this.finish();
-    const job = this.jobOf(kernel, args);
-    if (job.tiles.length === 1 && !this.isBusy) return this.calls[kernel](...args);
-    this.jobs.push(job);
-    if (this.jobs.length === 1) this.board = this.post(this.jobs[0]);
-    if (!answers) return undefined;
-    const { board } = this;
-    this.finish();
-    return board!.result;
+  private call(kernel: TiledKernel, args: number[]): void {
+    const { tiles, spread } = this.jobOf(kernel, args);
+    if (!this.isBusy) {
+      this.settle();
+      if (tiles.length === 1) {
+        this.calls[kernel](...args);
+        return;
+      }
+      this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
+    }
+    while (!this.board.hasRoom(tiles.length)) {
+      this.work(this.called - this.board.pending + 1, Infinity);
+    }
+    this.board.post(kernel, tiles);
+    this.called++;
+    if (spread) this.afterwards(() => this.foldSpreads(spread, tiles.length));
   }
 
   private jobOf(kernel: TiledKernel, args: number[]): Job {
-    const whole = { kernel, tiles: [args] };
+    const whole = { tiles: [args] };
     const division = divide(kernel, args, this.relaxed);
     if (!division) return whole;
     const { ns, spread } = division;
     let count = Math.ceil(ns / LARGEST_TILE_NS);
-    if (this.wanted > 1 && ns >= WORTH_NS) {
+    if (this.wanted > 1 && ns >= (this.isBusy ? WORTH_NS : WORTH_WAKING_NS)) {
       this.pool ??= this.openPool!(this.wanted - 1);
       const { threads } = this;
       const most = threads > 1 ? threads * TILES_PER_THREAD : 1;
@@ -196,55 +243,51 @@ export class Queue {
     }
     if (count <= 1) return whole;
     const tiles = division.parts(Math.min(count, MAX_TILES));
-    if (spread === undefined || !args[spread] || tiles.length === 1) return { kernel, tiles };
-    this.spreads ||= this.raw.alloc(SPREAD_BYTES * MAX_TILES);
-    tiles.forEach((tile, i) => (tile[spread] = this.spreads + SPREAD_BYTES * i));
-    return { kernel, tiles, spread: args[spread] };
-  }
-
-  /** A result's range is noted by each tile for itself, since two must not write to one place. */
-  private clearSpreads({ tiles, spread }: Job): void {
-    if (spread === undefined) return;
-    const all = new Float32Array(this.memory.buffer, this.spreads, 8 * tiles.length);
-    for (let i = 0; i < all.length; i++) all[i] = i % 8 < 4 ? Infinity : -Infinity;
-  }
-
-  private foldSpreads({ tiles, spread }: Job): void {
-    if (spread === undefined) return;
-    const all = new Float32Array(this.memory.buffer, this.spreads, 8 * tiles.length);
-    const whole = new Float32Array(this.memory.buffer, spread, 8);
-    all.forEach((v, i) => {
-      const lane = i % 8;
-      if (lane < 4 ? v < whole[lane] : v > whole[lane]) whole[lane] = v;
+    if (spread === undefined || !args[spread] || tiles.length === 1) return { tiles };
+    // A result's range is noted by each tile for itself, since two must not write to one place.
+    const parts = this.raw.alloc(SPREAD_BYTES * tiles.length) >>> 0;
+    const numbers = this.spreads(parts, tiles.length);
+    tiles.forEach((tile, i) => {
+      tile[spread] = parts + SPREAD_BYTES * i;
+      numbers.set(NO_SPREAD, 8 * i);
     });
+    return { tiles, spread: { whole: args[spread], parts } };
   }
 
-  private post(job: Job): Board {
-    const { pool } = this;
-    const { kernel, tiles } = job;
-    this.clearSpreads(job);
-    const board = pool && pool.helpers > 0 && tiles.length > 1 ? pool.board : this.ownBoard;
-    board.post(kernel, tiles);
-    return board;
+  private foldSpreads({ whole, parts }: { whole: number; parts: number }, count: number): void {
+    const target = this.spreads(whole, 1);
+    this.spreads(parts, count).forEach((v, i) => {
+      const lane = i % 8;
+      if (lane < 4 ? v < target[lane] : v > target[lane]) target[lane] = v;
+    });
+    this.raw.free(parts);
+  }
+
+  private spreads(at: number, count: number): Float32Array {
+    return new Float32Array(this.memory.buffer, at, 8 * count);
   }
 
   /** Waits for tiles that are under way in workers, and does those of workers that are gone. */
-  private isOver(board: Board, until: number): boolean {
-    while (!board.isOver) {
+  private awaitTile(mark: number, until: number): boolean {
+    const { board } = this;
+    while (!board.hasTile && !board.isStuck && !this.isOver(mark)) {
       const now = performance.now();
-      this.waitingFrom ??= now;
-      if (now - this.waitingFrom > PATIENCE_MS) this.pool?.fail(`silent for ${PATIENCE_MS} ms`);
-      if (!this.pool || this.pool.helpers === 0) {
-        try {
-          board.repair(this.calls, true);
-        } catch (error) {
-          this.error ??= error;
-        }
-        break;
+      const over = this.called - board.pending;
+      if (over !== this.silentSince.over) this.silentSince = { over, ms: now };
+      if (now - this.silentSince.ms > PATIENCE_MS) {
+        this.pool?.fail(`silent for ${PATIENCE_MS} ms`);
       }
-      if (now > until) return false;
+      if (!this.pool || this.pool.helpers === 0) this.repair(true);
+      else if (now > until) return false;
     }
-    this.waitingFrom = undefined;
     return true;
+  }
+
+  private repair(all = false): void {
+    try {
+      this.board.repair(this.calls, all);
+    } catch (error) {
+      this.error ??= error as Error;
+    }
   }
 }

@@ -13,6 +13,11 @@ function recorder(result: (args: number[]) => unknown = () => undefined) {
   return { seen, kernels: { f32Unary } as unknown as Calls };
 }
 
+/** Takes all there are. */
+function takeAll(board: Board, kernels: Calls): void {
+  while (board.take(kernels));
+}
+
 const tiles = (n: number) => Array.from({ length: n }, (_, i) => [i, -i / 2]);
 
 describe('board', () => {
@@ -26,9 +31,43 @@ describe('board', () => {
     for (const n of [1, 3, MAX_TILES]) {
       board.post('f32Unary', tiles(n));
       expect(board.isOver).toBeFalse();
-      expect(board.take(kernels)).toBeTrue();
+      takeAll(board, kernels);
       expect(board.isOver).toBeTrue();
       expect(seen.splice(0)).toEqual(tiles(n));
+    }
+  });
+
+  it('does jobs in their order, and none before the one before is over', () => {
+    const other = new Board(board.memory);
+    const { seen, kernels } = recorder(([a]) => {
+      if (a !== 1) return;
+      // The last tile of the first job is under way.
+      expect(other.hasTile).toBeFalse();
+      expect(other.pending).toBe(3);
+    });
+    board.post('f32Unary', tiles(2));
+    board.post('f32Unary', [[7, 7]]);
+    board.post('f32Unary', [[8, 8]]);
+    takeAll(board, kernels);
+    expect(seen).toEqual([...tiles(2), [7, 7], [8, 8]]);
+    expect(board.isOver).toBeTrue();
+  });
+
+  it('has room for so many jobs and tiles, over and over', () => {
+    const { seen, kernels } = recorder();
+    for (const size of [1, 7, 100, MAX_TILES]) {
+      let [posted, done] = [0, 0];
+      for (let round = 0; round < 20; round++) {
+        while (board.hasRoom(size)) {
+          board.post('f32Unary', tiles(size));
+          posted++;
+        }
+        expect(posted - done).toBeGreaterThan(2);
+        while (board.pending > 1) board.take(kernels);
+        done = posted - 1;
+      }
+      takeAll(board, kernels);
+      expect(seen.splice(0)).toEqual(Array.from({ length: posted }, () => tiles(size)).flat());
     }
   });
 
@@ -37,18 +76,8 @@ describe('board', () => {
     board.post('f32Unary', tiles(2));
     for (let i = 0; i < 5000; i++) board.take(kernels);
     board.post('f32Unary', tiles(2));
-    board.take(kernels);
+    takeAll(board, kernels);
     expect(seen.length).toBe(4);
-  });
-
-  it('stops when the time is up, after one tile at least', () => {
-    const { seen, kernels } = recorder();
-    board.post('f32Unary', tiles(3));
-    expect(board.take(kernels, 0)).toBeFalse();
-    expect(seen.length).toBe(1);
-    expect(board.take(kernels, 0)).toBeFalse();
-    expect(board.take(kernels, 0)).withContext('that was the last').toBeTrue();
-    expect(board.isOver).toBeTrue();
   });
 
   it('a ticket of a job that is over is worth nothing in the next', () => {
@@ -56,59 +85,76 @@ describe('board', () => {
     const late = recorder();
     const { seen, kernels } = recorder(() => {
       if (seen.length > 1) return;
-      // Between two tiles of the first job somebody else finishes it, and the second is posted.
-      other.take(late.kernels);
+      // Between two tiles of the first job somebody else takes what is left of it.
+      takeAll(other, late.kernels);
     });
     board.post('f32Unary', tiles(3));
-    board.take(kernels);
+    takeAll(board, kernels);
     expect([...seen, ...late.seen]).toEqual(tiles(3));
     expect(board.isOver).toBeTrue();
   });
 
-  it('goes on through a million jobs', () => {
-    const { seen, kernels } = recorder();
-    const words = new Int32Array(board.memory);
-    // The job's number is about to overflow.
-    words[1] = 0x7ffffc00 - 1024 * 2;
-    for (let job = 0; job < 6; job++) {
-      board.post('f32Unary', tiles(5));
-      board.take(kernels);
-      expect(board.isOver).toBeTrue();
-      expect(seen.splice(0)).toEqual(tiles(5));
+  it('goes on when the numbers of jobs and tickets overflow', () => {
+    for (const posted of [(1 << 21) - 4, 0x7fffffff - 3]) {
+      const memory = new ArrayBuffer(Board.BYTES);
+      // Words of three cache lines: jobs posted, jobs finished, next ticket.
+      const words = new Int32Array(memory);
+      words[16] = words[32] = posted;
+      words[48] = (posted & ((1 << 21) - 1)) << 10;
+      const late = new Board(memory);
+      const { seen, kernels } = recorder();
+      for (let job = 0; job < 8; job++) {
+        late.post('f32Unary', tiles(5));
+        late.post('f32Unary', tiles(2));
+        expect(late.pending).toBe(2);
+        takeAll(late, kernels);
+        expect(late.isOver).toBeTrue();
+        expect(seen.splice(0)).toEqual([...tiles(5), ...tiles(2)]);
+      }
     }
   });
 
-  it('results are or-ed', () => {
-    const { kernels } = recorder(([a]) => a);
-    board.post('f32Unary', [[1], [0], [4]]);
-    board.take(kernels);
-    expect(board.result).toBe(5);
-    board.post('f32Unary', [[0]]);
-    board.take(kernels);
-    expect(board.result).toBe(0);
-  });
-
-  it('what throws is done again by the caller, which gets the error if there still is one', () => {
+  it('what throws holds the jobs behind it, and is done again by the caller', () => {
     const { kernels } = recorder(([a]) => {
       if (a === 1) throw new Error('tile 1');
     });
     board.post('f32Unary', tiles(3));
-    board.take(kernels);
-    expect(board.isOver).toBeTrue();
-    expect(() => board.repair(kernels)).toThrowError('tile 1');
+    board.post('f32Unary', [[5, 5]]);
+    takeAll(board, kernels);
+    expect(board.isStuck).toBeTrue();
+    expect(board.pending).toBe(2);
     const second = recorder();
     board.repair(second.kernels);
-    expect(second.seen).toEqual([[1, -0.5]]);
+    takeAll(board, second.kernels);
+    expect(second.seen).toEqual([
+      [1, -0.5],
+      [5, 5],
+    ]);
+    expect(board.isOver).toBeTrue();
   });
 
-  it('what nobody finished is done by the caller', () => {
+  it('the caller gets the error if there still is one, and the jobs behind go on', () => {
+    const { seen, kernels } = recorder(([a]) => {
+      if (a === 1) throw new Error('tile 1');
+    });
+    board.post('f32Unary', tiles(3));
+    board.post('f32Unary', [[5, 5]]);
+    takeAll(board, kernels);
+    expect(() => board.repair(kernels)).toThrowError('tile 1');
+    takeAll(board, kernels);
+    expect(seen.at(-1)).toEqual([5, 5]);
+    expect(board.isOver).toBeTrue();
+  });
+
+  it('what nobody finished is done by the caller, once', () => {
     const { kernels } = recorder(() => {
       throw new Error('gone');
     });
     board.post('f32Unary', tiles(3));
-    board.take(kernels, 0);
+    board.take(kernels);
     const caller = recorder();
     board.repair(caller.kernels, true);
+    takeAll(board, caller.kernels);
     expect(caller.seen).toEqual(tiles(3));
     expect(board.isOver).toBeTrue();
   });

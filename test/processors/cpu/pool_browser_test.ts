@@ -126,10 +126,8 @@ describe('the pool', () => {
             clear();
             const parts = divide(kernel, args, build === 'relaxed')!.parts(count);
             pool.board.post(kernel, parts);
-            pool.board.take({ [kernel]: counted });
-            while (!pool.board.isOver) {
-              // The workers' tiles.
-            }
+            // Until the workers' tiles are done as well.
+            while (!pool.board.isOver) pool.board.take({ [kernel]: counted });
             tiles += parts.length;
             expect(result()).withContext(`${name}, ${parts.length} tiles`).toEqual(whole);
           }
@@ -244,15 +242,18 @@ describe('the pool of a heap', () => {
 
   itWithThreads('the tile of a worker that says no more is done by the caller', async () => {
     const warn = spyOn(console, 'warn');
-    // It reports (word 7), waits for a job (word 0), takes a ticket (word 2), and if that is one for
-    // a tile (word 1 holds their number) is never heard of again.
+    // It reports (line 7), says that it sleeps (line 6), waits for a job (line 0), takes a ticket (line 3), and if that is one for a
+    // tile (the job's first word holds their number) is never heard of again.
     const script = `onmessage = ({ data: { board } }) => {
       const words = new Int32Array(board);
-      Atomics.add(words, 7, 1);
+      Atomics.add(words, 16 * 6, 1);
+      Atomics.add(words, 16 * 7, 1);
       for (let seen = 0; ; seen = Atomics.load(words, 0)) {
         Atomics.wait(words, 0, seen);
-        const tile = Atomics.add(words, 2, 1) & 1023;
-        while (tile < (Atomics.load(words, 1) & 1023));
+        const ticket = Atomics.add(words, 16 * 3, 1);
+        const tickets = Atomics.load(words, 16 * (8 + ((ticket >> 10) & 63)));
+        const isTile = ticket >> 10 === tickets >> 10 && (ticket & 1023) < (tickets & 1023);
+        while (isTile);
       }
     };`;
     await withScript(script, async url => {
