@@ -83,6 +83,8 @@ export class Executor {
   news = 0;
   /** What layers of the run under way take off their int8 results. */
   private readonly corrections = new WeakMap<Node, Float32Array>();
+  /** `sharesOf` the steps so placed, which takes 0.4 ms of 200. */
+  private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly fuser: Fuser;
@@ -356,7 +358,8 @@ export class Executor {
     plan: Plan,
     settings: Settings,
   ): void {
-    const shares = sharesOf(steps.map(({ node }) => node));
+    const shares = this.shares.get(placements) ?? sharesOf(steps.map(({ node }) => node));
+    this.shares.set(placements, shares);
     const candidates = steps.flatMap(({ node, at }, i) => {
       if (!this.mayBeInt8(node, placements[i], settings)) return [];
       const layer = plan.layers[at];
@@ -502,7 +505,8 @@ export class Executor {
     if (!output.cpu) return;
     const range = this.cpu.range(output.cpu as CpuBuffer);
     if (!range.every(Number.isFinite)) return;
-    layer.range = this.isCalibrating && layer.range ? unionOf([layer.range, range]) : range;
+    const { range: old = range } = layer;
+    layer.range = this.isCalibrating ? unionOf([old, range]) : (betterRange(old, range) ?? old);
   }
 
   private compute(node: Node, placement: Placement, int8: boolean): void {
