@@ -50,6 +50,7 @@ export interface RunReport {
 export type Tensors = Tensor | Tensor[] | NamedTensorMap;
 /** A GraphModel, a LayersModel, whatever has their `predict`, or a function in its place. */
 export type Predictor<T extends Tensors> = {
+	/** One inference: from inputs to outputs. */
 	predict(inputs: T): Tensors;
 } | ((inputs: T) => Tensors | Promise<Tensors>);
 /**

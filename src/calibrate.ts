@@ -14,7 +14,11 @@ export type Tensors = Tensor | Tensor[] | NamedTensorMap;
 
 /** A GraphModel, a LayersModel, whatever has their `predict`, or a function in its place. */
 export type Predictor<T extends Tensors> =
-  { predict(inputs: T): Tensors } | ((inputs: T) => Tensors | Promise<Tensors>);
+  | {
+      /** One inference: from inputs to outputs. */
+      predict(inputs: T): Tensors;
+    }
+  | ((inputs: T) => Tensors | Promise<Tensors>);
 
 /**
  * Settles the plan of a model before the first real inference: runs it on each of the inputs, in
