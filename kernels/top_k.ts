@@ -63,7 +63,8 @@ function select(
 }
 
 function hasNaN(x: Numbers): boolean {
-  for (const value of x) if (Number.isNaN(value)) return true;
+  // Not `for of`: its iterator takes 6 ms for CenterNet's scores, this 1.
+  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i])) return true;
   return false;
 }
 

@@ -37,8 +37,11 @@ const MAX_PENDING_NODES = 4000;
 /** The same for the bytes held by its inputs and needed for its results. */
 const MAX_PENDING_BYTES = 1 << 30;
 
-/** A run may keep the main thread this long before the page gets a turn. */
-const TURN_MS = 8;
+/**
+ * A run may keep the main thread this long before the page gets a turn. The last thing it begins may
+ * take as long again: a tile takes 4 ms at most. So no task is longer than 8.
+ */
+const TURN_MS = 4;
 
 /** Multiply-accumulates that make a discarded graph worth running once, as a warm-up. */
 const WARM_UP_MACS = 1e6;

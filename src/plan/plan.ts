@@ -27,6 +27,8 @@ export interface Layer {
   int8?: boolean;
   /** [min, max] that its result has had as bytes; widened when something falls out of it. */
   range?: readonly [number, number];
+  /** Its lowering looks at numbers, and so waits for all that is under way. */
+  looks?: boolean;
   /** The GPU refused this node (a program that does not link, no memory): not again. */
   refused?: boolean;
 }

@@ -66,7 +66,7 @@ interface Run {
 interface UnderWay {
   readonly index: number;
   /** It is done when the CPU is so far. */
-  readonly mark: number;
+  mark: number;
   /** Absent where nobody wanted it. */
   readonly row?: LayerReport;
   /** Bytes whose range has not been looked at. */
@@ -113,6 +113,7 @@ export class Executor {
     if (this.gpu) this.gpu.half = settings.precision !== 'float32';
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
+    if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
     const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
@@ -164,22 +165,37 @@ export class Executor {
       } else {
         underWay.shift();
         this.retire(run.steps[oldest.index]);
-        const now = performance.now();
-        if (oldest.row) rows.push({ ...oldest.row, ms: now - last });
-        last = now;
+        if (oldest.row) {
+          const end = this.endOf(oldest, last);
+          rows.push({ ...oldest.row, ms: end - last });
+          last = end;
+        }
         yield 'turn';
       }
     }
     return rows;
   }
 
+  /**
+   * When a step was done: when its kernels were, where they were computed by others while this thread
+   * did something else; at the latest now.
+   */
+  private endOf({ mark }: UnderWay, before: number): number {
+    const now = performance.now();
+    const over = this.cpu.overAt(mark) - performance.timeOrigin;
+    return over > before && over < now ? over : now;
+  }
+
   /** Whether this step may be issued while so many are under way. */
   private mayIssue(run: Run, index: number, underWay: number): boolean {
     if (underWay === 0) return true;
-    const waits = run.placements[index].where !== 'cpu' || run.observing || this.cpu.threads === 1;
-    if (waits || underWay >= AHEAD) return false;
+    const { where } = run.placements[index];
+    const { node, at } = run.steps[index];
+    // What a lowering would wait for, the page need not.
+    const waits = where !== 'cpu' || run.observing || run.plan.layers[at].looks;
+    if (waits || underWay >= AHEAD || this.cpu.threads === 1) return false;
     // What is learned from an input must not have to be computed again.
-    return this.mustReadBack(run.steps[index].node) || !this.isNews(run, index);
+    return this.mustReadBack(node) || !this.isNews(run, index);
   }
 
   private *issue(run: Run, index: number): Generator<Pause, UnderWay> {
@@ -188,7 +204,9 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark };
     if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+    const { waits } = this.cpu;
     const { row, guarded } = yield* this.step(run, index);
+    layer.looks = this.cpu.waits > waits;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     return { index, mark: this.cpu.mark, row, guarded };
@@ -495,6 +513,7 @@ export class Executor {
       if (isFinite) layer.range = better;
       this.computeIn(node, isFinite ? better : undefined);
       yield* this.cpuDone();
+      step.mark = this.cpu.mark;
     } catch (error) {
       for (const value of node.outputs) value.error = error as Error;
     }

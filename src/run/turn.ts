@@ -1,31 +1,27 @@
 /**
  * Gives the event loop one turn: a message on a channel that is kept, some 10 µs. A new channel for
- * each turn costs 150 µs, `setTimeout` up to 4 ms.
+ * each turn costs 150 µs, `setTimeout` up to 4 ms. Node has `setImmediate`; there, messages posted
+ * while one is handled are handled in the same turn, up to a thousand.
  */
 const waiting: (() => void)[] = [];
 let channel: MessageChannel | undefined;
 
+const { setImmediate } = globalThis as { setImmediate?: (todo: () => void) => void };
+
 export function nextTurn(): Promise<void> {
-  const { port1, port2 } = (channel ??= open());
-  keepAlive(port1, true);
   return new Promise(resolve => {
+    if (setImmediate) {
+      setImmediate(resolve);
+      return;
+    }
+    channel ??= open();
     waiting.push(resolve);
-    port2.postMessage(null);
+    channel.port2.postMessage(null);
   });
 }
 
 function open(): MessageChannel {
   const opened = new MessageChannel();
-  opened.port1.onmessage = () => {
-    waiting.shift()?.();
-    if (waiting.length === 0) keepAlive(opened.port1, false);
-  };
+  opened.port1.onmessage = () => waiting.shift()?.();
   return opened;
-}
-
-/** Node ends when nothing is left to wait for; an open port must not hold it up. Browsers have neither. */
-function keepAlive(port: MessagePort, on: boolean): void {
-  const nodePort = port as MessagePort & { ref?(): void; unref?(): void };
-  if (on) nodePort.ref?.();
-  else nodePort.unref?.();
 }

@@ -15,6 +15,7 @@
  *     (i32)     one cache line each, since different threads write them               of tiles
  *     job       number and tiles │ kernel │ first tile in the ring of tiles
  *     args      a ring of TILES: MAX_ARGS doubles each
+ *     ends      a ring of JOBS: when each was over
  *
  * A ticket holds a job's number above TILE_BITS and a tile below. A worker that was late, and took a
  * ticket too many, sees it by the number or the tile; one ticket is never taken for a tile of two
@@ -96,6 +97,7 @@ const FIRST = 2;
 
 const STATES = FIRST_JOB + JOBS * LINE;
 const ARGS_OFFSET = 4 * (STATES + TILES);
+const ENDS_OFFSET = ARGS_OFFSET + 8 * MAX_ARGS * TILES;
 
 /** States of a tile. */
 const OPEN = 0;
@@ -109,16 +111,18 @@ const THREW = 2;
 const SPIN_MS = 0.1;
 
 export class Board {
-  static readonly BYTES = ARGS_OFFSET + 8 * MAX_ARGS * TILES;
+  static readonly BYTES = ENDS_OFFSET + 8 * JOBS;
   private readonly words: Int32Array;
   private readonly args: Float64Array;
+  private readonly ends: Float64Array;
   /** Caller: where the next job's tiles begin in their ring. */
   private nextTile = 0;
 
   /** @param memory Board.BYTES zeros; shared where workers are to see it. */
   constructor(readonly memory: ArrayBufferLike) {
     this.words = new Int32Array(memory, 0, STATES + TILES);
-    this.args = new Float64Array(memory, ARGS_OFFSET);
+    this.args = new Float64Array(memory, ARGS_OFFSET, MAX_ARGS * TILES);
+    this.ends = new Float64Array(memory, ENDS_OFFSET, JOBS);
   }
 
   /** Workers that have reported for work. */
@@ -148,6 +152,22 @@ export class Board {
     return (
       Atomics.load(words, FAILED) > 0 && Atomics.load(words, DONE) === this.tilesOf(this.openJob)
     );
+  }
+
+  /**
+   * Caller: when the last job but so many was over, in milliseconds of the epoch, as far as the board
+   * remembers; else 0.
+   */
+  endOf(jobsAgo: number): number {
+    const job = Atomics.load(this.words, POSTED) - jobsAgo;
+    return jobsAgo < JOBS ? this.ends[job & (JOBS - 1)] : 0;
+  }
+
+  /** Caller: wakes all workers, to spin for a while. */
+  wake(): void {
+    if (Atomics.load(this.words, SLEEPING) === 0) return;
+    Atomics.add(this.words, GENERATION, 1);
+    Atomics.notify(this.words, GENERATION);
   }
 
   /** Caller: whether there is room for a job of so many tiles. */
@@ -251,6 +271,7 @@ export class Board {
   private endJob(): void {
     const { words } = this;
     Atomics.store(words, DONE, 0);
+    this.ends[this.openJob & (JOBS - 1)] = performance.timeOrigin + performance.now();
     const next = Atomics.add(words, FINISHED, 1) + 2;
     if (!this.isOver) this.open(next);
   }

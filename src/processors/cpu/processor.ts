@@ -99,6 +99,21 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return this.heap.queue.isDone(mark);
   }
 
+  /** When they were, in milliseconds of the epoch, as far as that is known; else 0. */
+  overAt(mark: number): number {
+    return this.heap.queue.overAt(mark);
+  }
+
+  /** How often numbers have been looked at, which waits for all kernels under way. */
+  get waits(): number {
+    return this.heap.queue.waits;
+  }
+
+  /** Says that large kernels are about to come. */
+  wake(): void {
+    this.heap.queue.wake();
+  }
+
   /** Helps until the kernels up to a mark are over, or until the clock says `until`. */
   work(mark: number, until: number): void {
     this.heap.queue.work(mark, until);

@@ -48,8 +48,12 @@ const SMALLEST_TILE_NS = 4_000;
  */
 const LARGEST_TILE_NS = 4_000_000;
 
-/** Tiles for each thread, so that a slow core does not hold the others up. */
+/**
+ * Tiles for each thread, so that a slow core does not hold the others up; twice as many where they
+ * are long enough. VGG-16's convolutions on 16 threads: 20.0 ms with 4 always, 17.9 with 8.
+ */
 const TILES_PER_THREAD = 4;
+const LONG_TILE_NS = 50_000;
 
 /** Milliseconds without a tile finished after which a worker counts as dead. */
 const PATIENCE_MS = 5000;
@@ -73,6 +77,8 @@ export class Queue {
   private board = this.ownBoard;
   /** Jobs posted so far, on whatever board. */
   private called = 0;
+  /** How often somebody has looked at the heap, and so waited for what was under way. */
+  waits = 0;
   /** Jobs that were over, and when that was, when we last saw another one finished. */
   private silentSince = { over: -1, ms: 0 };
   private error: Error | undefined;
@@ -109,9 +115,22 @@ export class Queue {
     return 1 + (this.pool?.helpers ?? 0);
   }
 
+  /** Lets workers look for work that is about to come; waking them takes 5 to 50 µs. */
+  wake(): void {
+    this.pool?.board.wake();
+  }
+
   /** Whether a call is still under way. */
   get isBusy(): boolean {
     return this.board.pending > 0;
+  }
+
+  /**
+   * When the last of the calls up to a mark was over, in milliseconds of the epoch; 0 where that is
+   * not known any more. Calls that were made on the spot do not count.
+   */
+  overAt(mark: number): number {
+    return this.board.endOf(this.called - mark);
   }
 
   /** All calls so far, for `isDone`. */
@@ -164,6 +183,7 @@ export class Queue {
 
   /** Returns when every call has been done; what goes wrong is kept for `finish`. */
   wait(): void {
+    this.waits++;
     this.work(this.called, Infinity);
   }
 
@@ -238,8 +258,11 @@ export class Queue {
     if (this.wanted > 1 && ns >= (this.isBusy ? WORTH_NS : WORTH_WAKING_NS)) {
       this.pool ??= this.openPool!(this.wanted - 1);
       const { threads } = this;
-      const most = threads > 1 ? threads * TILES_PER_THREAD : 1;
-      count = Math.max(count, Math.min(most, Math.floor(ns / SMALLEST_TILE_NS)));
+      const tiles = threads > 1 ? threads * TILES_PER_THREAD : 1;
+      const atLeast = (tileNs: number, most: number) => Math.min(most, Math.floor(ns / tileNs));
+      count = Math.max(
+        ...[count, atLeast(SMALLEST_TILE_NS, tiles), atLeast(LONG_TILE_NS, 2 * tiles)],
+      );
     }
     if (count <= 1) return whole;
     const tiles = division.parts(Math.min(count, MAX_TILES));

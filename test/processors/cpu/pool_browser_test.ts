@@ -319,6 +319,27 @@ describe('MULAYER_THREADS', () => {
     return Float32Array.from(results);
   }
 
+  /** Inferences of a chain of layers, each of random numbers up to one of these. */
+  async function inferChain(scales: readonly number[]): Promise<Float32Array> {
+    const random = new Random(2);
+    const filter = tf.tensor4d(random.floats(9 * 24 * 24), [3, 3, 24, 24]);
+    const results: number[] = [];
+    for (const scale of scales) {
+      const y = tf.tidy(() => {
+        const numbers = random.floats(50 * 50 * 24).map(v => v * scale);
+        let x = tf.tensor4d(numbers, [1, 50, 50, 24]);
+        for (let i = 0; i < 7; i++) {
+          x = tf.fused.conv2d({ x, filter, strides: 1, pad: 'same', activation: 'relu' });
+        }
+        return x;
+      });
+      for (const v of await y.data()) results.push(v);
+      y.dispose();
+    }
+    filter.dispose();
+    return Float32Array.from(results);
+  }
+
   /** jasmine takes seconds for this many. */
   function expectSame(actual: Float32Array, wanted: Float32Array, context: string) {
     expect(actual.length).withContext(context).toBe(wanted.length);
@@ -347,6 +368,20 @@ describe('MULAYER_THREADS', () => {
     }
   }
 
+  itWithThreads('numbers that leave their ranges give the bits of one thread', async () => {
+    const flags = { MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' };
+    const scales = [1, 1, 10, 0.01, 1e30, 1, 3];
+    await tf.setBackend('mulayer-unshared');
+    setFlags(flags);
+    const wanted = await inferChain(scales);
+    await tf.setBackend('mulayer');
+    setFlags({ ...flags, MULAYER_THREADS: 3 });
+    // Another graph, so that nothing is learned before all threads are there.
+    await infer('data');
+    await until(() => threadsNow() === 3, '3 threads');
+    expectSame(await inferChain(scales), wanted, '3 threads');
+  });
+
   for (const threads of [1, 2]) {
     it(`the page lives while one large layer is computed: ${threads} wanted`, async () => {
       setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32', MULAYER_THREADS: threads });
@@ -365,7 +400,7 @@ describe('MULAYER_THREADS', () => {
       port1.close();
       y.dispose();
       expect(numbers[113 * 64 + 5]).toBe(9 * 64);
-      // 1.8 GMAC: 70 ms of one thread, 8 for each turn.
+      // 1.8 GMAC: 70 ms of one thread, 4 for each turn.
       expect(turns).toBeGreaterThan(2);
     }, 60_000);
   }
