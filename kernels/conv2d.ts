@@ -8,7 +8,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import type { Kernel } from '../src/processors/kernel.js';
@@ -81,7 +81,7 @@ const rules = {
   macs,
   quantises: problem => macs(problem) >= MIN_INT8_MACS,
 
-  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+  writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
   cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
     const { shape } = outputs[0];

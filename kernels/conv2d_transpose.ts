@@ -21,7 +21,7 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import type { Activation } from '../src/processors/cpu/activation.js';
-import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { copyStrided, stridesOf } from '../src/processors/cpu/moves.js';
 import type { Stripe } from '../src/processors/cpu/patches.js';
 import { patchesOfStripes, stripesOf } from '../src/processors/cpu/patches.js';
@@ -194,7 +194,7 @@ const rules = {
   macs,
   quantises: problem => macs(problem) >= MIN_INT8_MACS,
 
-  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+  writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;

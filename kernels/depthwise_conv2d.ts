@@ -6,7 +6,7 @@
 import { backend_util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
-import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { depthwise } from '../src/processors/cpu/depthwise.js';
 import { paysForTaps } from '../src/processors/cpu/int8.js';
 import type { CpuBuffer } from '../src/processors/cpu/processor.js';
@@ -84,7 +84,7 @@ const rules = {
   quantises: (problem, cpu) =>
     problem.inputs.filter.shape[3] === 1 && macs(problem) >= MIN_INT8_MACS && paysForTaps(cpu),
 
-  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+  writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
   cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
     const info = convInfo(inputs, attributes);

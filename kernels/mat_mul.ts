@@ -10,7 +10,7 @@ import { broadcast_util, util } from '@tensorflow/tfjs-core';
 import { ArgumentError } from '../src/errors.js';
 import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import type { Activation } from '../src/processors/cpu/activation.js';
-import { isInEpilogue, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
+import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { copyStrided } from '../src/processors/cpu/moves.js';
 import { patchesOfMatMul } from '../src/processors/cpu/patches.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
@@ -134,7 +134,7 @@ const rules = {
   quantises: problem =>
     macs(problem) >= MIN_INT8_MACS && problem.inputs.b.shape.slice(0, -2).every(n => n === 1),
 
-  writesBytes: ({ attributes }) => (isInEpilogue(attributes) ? 'range' : undefined),
+  writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
   cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
     const { aBatch, bBatch, batch, m, k, n } = dimensions(inputs, attributes);

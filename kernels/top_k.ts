@@ -63,9 +63,8 @@ function select(
 }
 
 function hasNaN(x: Numbers): boolean {
-  // Not `for of`: its iterator takes 6 ms for CenterNet's scores, this 1.
-  for (let i = 0; i < x.length; i++) if (Number.isNaN(x[i])) return true;
-  return false;
+  // Its iterator takes 6 ms for CenterNet's scores, this 1.
+  return (x as Float32Array).includes(NaN);
 }
 
 /** Indices of the k largest of x [from, from + n), largest first. */

@@ -130,7 +130,7 @@ async function buildTypes() {
 }
 
 /** When a file was written; -Infinity for one that is not there. */
-function modified(path) {
+export function modified(path) {
   return statSync(join(ROOT, path), { throwIfNoEntry: false })?.mtimeMs ?? -Infinity;
 }
 

@@ -7,6 +7,7 @@ import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { BUNDLE } from './build.mjs';
+import { emulateDots, withDot } from './emulate-dot.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -30,10 +31,12 @@ export function specFiles(suite, platform = 'browser') {
  * Bundles one suite.
  *
  * @param platform `browser` or `node`
+ * @param dot of DOTS, to have the whole suite on a machine with this relaxed dot; absent: on this one
  * @returns path of the bundle, relative to the project.
  */
-export async function bundleSuite(suite, platform = 'browser') {
+export async function bundleSuite(suite, platform = 'browser', dot = undefined) {
   const { build } = await import('esbuild');
+  await emulateDots();
   const outfile = `build/test/${suite}.${platform === 'node' ? 'cjs' : 'js'}`;
   await build({
     ...BUNDLE,
@@ -50,6 +53,7 @@ export async function bundleSuite(suite, platform = 'browser') {
     // tfjs-core says of its specs, gradients and chained methods that they have no side effects.
     ignoreAnnotations: true,
     define: { global: 'globalThis' },
+    plugins: withDot(dot),
     sourcemap: 'inline',
     outfile,
   });

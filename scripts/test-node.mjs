@@ -7,6 +7,7 @@
  *     npm run test:node -- --flags=MULAYER_SPLIT:0.5,MULAYER_PRECISION:float32
  *     MULAYER_SPLIT=cpu npm run test:node
  *     npm run test:node -- --suites=unit --grep='random problems' --problems=10000
+ *     npm run test:node -- --dot=sdot     as on a machine with that relaxed dot (`emulate-dot.mjs`)
  */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -27,6 +28,7 @@ await command(async () => {
       backend: { type: 'string', default: 'mulayer' },
       flags: { type: 'string', default: '' },
       problems: { type: 'string', default: '200' },
+      dot: { type: 'string' },
     },
   });
   const { suites, ...rest } = values;
@@ -36,7 +38,7 @@ await command(async () => {
   const { buildWasm } = await import('./build.mjs');
   const { bundleSuite } = await import('./test-bundles.mjs');
   await buildWasm();
-  const bundle = await bundleSuite(suite, 'node');
+  const bundle = await bundleSuite(suite, 'node', values.dot);
 
   const { backend, problems } = values;
   const options = { backend, flags: flags(values.flags), problems: Number(problems) };

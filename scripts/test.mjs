@@ -6,6 +6,7 @@
  *     npm test -- --browsers=firefox --suites=conformance --grep=conv2d
  *     npm test -- --suites=conformance --backend=webgl          what tfjs itself does
  *     npm test -- --suites=unit --grep='random problems' --problems=10000     for each wasm kernel
+ *     npm test -- --suites=unit --dot=sdot      as on a machine with that relaxed dot (`emulate-dot.mjs`)
  *
  * Begins with nothing but Node: what it needs from node_modules is imported after the set-up.
  */
@@ -52,6 +53,7 @@ await command(async () => {
       grep: { type: 'string' },
       backend: { type: 'string' },
       problems: { type: 'string' },
+      dot: { type: 'string' },
     },
   });
   const browsers = chosen('browser', values.browsers, SYSTEM_BROWSERS);
@@ -70,7 +72,7 @@ await command(async () => {
   const files = suite => specFiles(SUITES[suite].bundle ?? suite).length;
   const wanted = suites.filter(suite => suite !== 'checks' && files(suite) > 0);
   for (const bundle of new Set(wanted.map(suite => SUITES[suite].bundle ?? suite))) {
-    await bundleSuite(bundle);
+    await bundleSuite(bundle, 'browser', values.dot);
   }
   if (wanted.includes('models')) await fetchModels();
 

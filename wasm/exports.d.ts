@@ -8,14 +8,9 @@
 export type Pointer = number;
 
 export interface WasmKernels {
-  /** 16-byte aligned, not cleared. Traps when memory cannot grow or `bytes` is about 1 GiB or more. */
-  alloc(bytes: number): Pointer;
-  /** Gives back what `alloc` gave; 0 is allowed. */
-  free(block: Pointer): void;
-  /**
-   * Makes 16 KiB at `block` the scratch of this instance. For workers, which must not touch the
-   * heap of the instance that made it; otherwise the scratch comes from the heap by itself.
-   */
+  /** The first address behind the module's static data: from here on memory is the caller's. */
+  heapBase(): Pointer;
+  /** Makes 16 KiB at `block` the scratch of this instance; before any kernel that needs one. */
   setScratch(block: Pointer): void;
   /**
    * How relaxed_dot reads its second operand here: 1 unsigned, 2 signed (store x ^ 0x80), both with
@@ -303,8 +298,8 @@ export interface WasmKernels {
   ): void;
   /**
    * op: 0 relu, 1 relu6, 2 leakyRelu(p0), 3 clip(p0, p1), 4 neg, 5 abs, 6 square, 7 sqrt, 8 rsqrt,
-   * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 hardSwish, 16 softplus,
-   * 17 step(p0), 18 floor, 19 ceil, 20 round.
+   * 9 reciprocal, 10 exp, 11 log, 12 sigmoid, 13 tanh, 14 elu, 15 softplus, 16 step(p0),
+   * 17 floor, 18 ceil, 19 round.
    */
   f32Unary(op: number, x: Pointer, n: number, p0: number, p1: number, y: Pointer): void;
   /** y [n] = table [256] at x [n]; bytes. */

@@ -13,8 +13,7 @@ import { qu8Gemm4x8c4Relaxed } from './qu8-gemm/4x8c4-relaxed';
 import { qu8Gemm6x8c4Relaxed } from './qu8-gemm/6x8c4-relaxed';
 import { isOneInstruction } from './relaxed-dot-kind/probe';
 
-export { alloc, free } from './memory/heap';
-export { setScratch } from './memory/scratch';
+export { heapBase, setScratch } from './memory/scratch';
 export { relaxedDotKind } from './relaxed-dot-kind/probe';
 export {
   qs8PackX4c8 as qs8PackI16,

@@ -30,6 +30,12 @@ export function prelu(v: v128, alpha: v128): v128 {
   return f32x4.add(f32x4.pmax(v, zero), f32x4.mul(alpha, f32x4.pmin(v, zero)));
 }
 
+/** Hard swish where alpha is a sixth, lo -3 and hi 3: v * ((clamp(v, lo, hi) - lo) * alpha). */
+@inline
+export function gated(v: v128, alpha: v128, lo: v128, hi: v128): v128 {
+  return f32x4.mul(v, f32x4.mul(f32x4.sub(clamp(v, lo, hi), lo), alpha));
+}
+
 /** Stores the first `count` (1 to 4) lanes. */
 @inline
 export function storeLanes(y: usize, v: v128, count: i32): void {

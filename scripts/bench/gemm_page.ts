@@ -11,6 +11,7 @@ import benchBytes from '../../build/bench.wasm';
 import relaxedBytes from '../../build/relaxed.wasm';
 import '../../test/models/tfjs_wasm.js';
 import { Random } from '../../test/wasm/random.js';
+import { Arena } from '../../src/processors/cpu/arena.js';
 import { withSharedMemory } from '../../src/processors/cpu/heap.js';
 import { canShareMemory, Pool } from '../../src/processors/cpu/pool.js';
 import { Queue } from '../../src/processors/cpu/queue.js';
@@ -59,12 +60,21 @@ async function instantiate<Exports>(bytes: Uint8Array): Promise<[Exports, WebAss
   return [instance.exports as Exports, memory];
 }
 
+/** A build: its kernels, on its memory, which is handed out by its arena. */
+type Build = readonly [WasmKernels, WebAssembly.Memory, Arena];
+
+function arenaOf(kernels: WasmKernels, memory: WebAssembly.Memory): Arena {
+  const arena = new Arena(memory, kernels.heapBase());
+  kernels.setScratch(arena.alloc(16384));
+  return arena;
+}
+
 /** One build for several threads; its functions return when all have done. */
 async function instantiateThreaded(
   bytes: Uint8Array,
   relaxed: boolean,
   threads: number,
-): Promise<[WasmKernels, WebAssembly.Memory]> {
+): Promise<Build> {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
   const abort = () => {
     throw new Error('wasm: abort');
@@ -72,20 +82,21 @@ async function instantiateThreaded(
   const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
   const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
   const kernels = instance.exports as unknown as WasmKernels;
-  const queue = new Queue(kernels, memory, relaxed, helpers => {
-    const scratches = Array.from({ length: helpers }, () => kernels.alloc(16384));
+  const arena = arenaOf(kernels, memory);
+  const queue = new Queue(kernels, memory, arena, relaxed, helpers => {
+    const scratches = Array.from({ length: helpers }, () => arena.alloc(16384));
     return new Pool({ module, memory }, scratches);
   });
   queue.threads = threads;
   // Work enough for the workers to start.
   const n = 1 << 20;
-  const y = kernels.alloc(4 * n);
+  const y = arena.alloc(4 * n);
   while (queue.threads < threads) {
     queue.kernels.fill(4, y, n, 0);
     queue.finish();
     await new Promise(resolve => setTimeout(resolve, 10));
   }
-  kernels.free(y);
+  arena.free(y);
   const finishing = Object.entries(queue.kernels).map(([name, kernel]) => [
     name,
     (...args: number[]) => {
@@ -94,7 +105,7 @@ async function instantiateThreaded(
       return result;
     },
   ]);
-  return [Object.fromEntries(finishing) as WasmKernels, memory];
+  return [Object.fromEntries(finishing) as WasmKernels, memory, arena];
 }
 
 /** One thing to measure: runs once, synchronously. */
@@ -111,14 +122,13 @@ const macsOf = ([h, w, ci, k, co]: Shape) => h * w * ci * k * k * co;
 function ours(
   build: string,
   threads: number,
-  kernels: WasmKernels,
-  memory: WebAssembly.Memory,
+  [kernels, memory, arena]: Build,
   [h, w, ci, k, co]: Shape,
 ): Contestant[] {
   const random = new Random(1);
   const blocks: Pointer[] = [];
   const put = (values: ArrayBufferView): Pointer => {
-    const at = kernels.alloc(values.byteLength);
+    const at = arena.alloc(values.byteLength);
     new Uint8Array(memory.buffer, at, values.byteLength).set(
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
     );
@@ -126,7 +136,7 @@ function ours(
     return at;
   };
   const reserve = (bytes: number) => {
-    const at = kernels.alloc(bytes);
+    const at = arena.alloc(bytes);
     blocks.push(at);
     return at;
   };
@@ -156,7 +166,7 @@ function ours(
   const contestant = (name: string, run: () => void): Contestant => {
     ++open;
     const close = () => {
-      if (--open === 0) blocks.forEach(kernels.free);
+      if (--open === 0) blocks.forEach(block => arena.free(block));
     };
     const suffix = threads > 1 ? ` x${threads}` : '';
     return { name: `${name} ${build}${suffix}`, macs, run, close };
@@ -189,14 +199,15 @@ function theirs([h, w, ci, k, co]: Shape): Contestant {
 }
 
 export async function run(plan: Plan): Promise<Result> {
-  const builds: [string, number, WasmKernels, WebAssembly.Memory][] = [];
+  const builds: [string, number, Build][] = [];
   const add = async (name: string, bytes: Uint8Array) => {
     for (const threads of plan.threads) {
       if (threads === 1) {
-        builds.push([name, threads, ...(await instantiate<WasmKernels>(bytes))]);
+        const [kernels, memory] = await instantiate<WasmKernels>(bytes);
+        builds.push([name, threads, [kernels, memory, arenaOf(kernels, memory)]]);
       } else if (canShareMemory()) {
         const relaxed = name === 'relaxed';
-        builds.push([name, threads, ...(await instantiateThreaded(bytes, relaxed, threads))]);
+        builds.push([name, threads, await instantiateThreaded(bytes, relaxed, threads)]);
       }
     }
   };
@@ -218,8 +229,8 @@ export async function run(plan: Plan): Promise<Result> {
   if (page) await tf.setBackend('wasm');
   const rows: Result['rows'] = [];
   for (const shape of plan.shapes) {
-    const contestants = builds.flatMap(([name, threads, kernels, memory]) =>
-      ours(name, threads, kernels, memory, shape),
+    const contestants = builds.flatMap(([name, threads, build]) =>
+      ours(name, threads, build, shape),
     );
     if (page) contestants.push(theirs(shape));
     const wanted = contestants.filter(
@@ -233,7 +244,7 @@ export async function run(plan: Plan): Promise<Result> {
     await new Promise(resolve => setTimeout(resolve));
   }
   const relaxed = builds.find(([name]) => name === 'relaxed');
-  return { relaxedDotKind: relaxed ? relaxed[2].relaxedDotKind() : null, rows };
+  return { relaxedDotKind: relaxed ? relaxed[2][0].relaxedDotKind() : null, rows };
 }
 
 /** GMAC/s of each: of the median over rounds, in which all take their turn. */

@@ -1,6 +1,6 @@
 /**
- * The oracle for what follows a sum: clamping to [lo, hi], or PReLU with one slope a channel. A NaN
- * passes both.
+ * The oracle for what follows a sum: clamping to [lo, hi], PReLU with one slope a channel, or where
+ * there are slopes and lo is finite, hard swish. A NaN passes all three.
  */
 export interface Activation {
   lo: number;
@@ -14,8 +14,9 @@ export const LINEAR: Activation = { lo: -Infinity, hi: Infinity, alpha: null };
 
 /** act(v) for channel j. */
 export function activate(v: number, j: number, { lo, hi, alpha }: Activation): number {
-  if (alpha) return v >= 0 ? v : alpha[j] * v;
-  if (v < lo) return lo;
-  if (v > hi) return hi;
-  return v;
+  const clamped = v < lo ? lo : v > hi ? hi : v;
+  if (!alpha) return clamped;
+  // Rounded where the kernels round.
+  if (lo > -Infinity) return v * Math.fround(Math.fround(clamped - lo) * alpha[j]);
+  return v >= 0 ? v : alpha[j] * v;
 }

@@ -31,7 +31,6 @@ export const UNARY: readonly [name: string, f: (x: number, p0: number, p1: numbe
   ['sigmoid', x => 1 / (1 + Math.exp(-x))],
   ['tanh', x => Math.tanh(x)],
   ['elu', x => (x >= 0 ? x : Math.expm1(x))],
-  ['hardSwish', x => (x * Math.min(Math.max(x + 3, 0), 6)) / 6],
   ['softplus', x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))],
   ['step', (x, p0) => (Number.isNaN(x) ? NaN : x > 0 ? 1 : p0)],
   ['floor', x => Math.floor(x)],

@@ -201,20 +201,54 @@ describe('fill', () => {
       expectFloats(arena.u8(bytes, n), new Array<number>(n).fill(0xd7), `${n} bytes`);
     }
   });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 6, random => {
+      const [n, bits] = [random.integer(0, 70), random.integer(-(2 ** 31), 2 ** 31 - 1)];
+      const [words, bytes] = [arena.reserve(n * 4), arena.reserve(n)];
+      kernels.fill(4, words, n, bits);
+      expectFloats(arena.i32(words, n), new Array<number>(n).fill(bits), `${n} of ${bits}`);
+      kernels.fill(1, bytes, n, bits);
+      expectFloats(arena.u8(bytes, n), new Array<number>(n).fill(bits & 0xff), `${n} bytes`);
+    });
+  });
 });
 
 describe('gatherRows', () => {
+  /** y [indices,rowBytes] = rows of x [rows,rowBytes] */
+  function check(
+    kernels: WasmKernels,
+    arena: Arena,
+    random: Random,
+    rows: number,
+    rowBytes: number,
+    indices: readonly number[],
+  ) {
+    const x = random.bytes(rows * rowBytes);
+    const y = arena.reserve(indices.length * rowBytes);
+    const at = arena.put(Int32Array.from(indices));
+    kernels.gatherRows(arena.put(x), at, indices.length, rowBytes, y);
+    const wanted = indices.flatMap(i => [...x.subarray(i * rowBytes, (i + 1) * rowBytes)]);
+    expectFloats(arena.u8(y, wanted.length), wanted, `${rowBytes} bytes, rows ${indices}`);
+  }
+
   itOnBothBuilds('rows of any number of bytes, repeated, in any order', (kernels, arena) => {
     const random = new Random(3);
     for (const rowBytes of [1, 3, 4, 8, 20, 60, 64, 600]) {
       for (const indices of [[], [0], [4, 4, 4], [3, 0, 4, 1, 2, 0]]) {
-        const x = random.bytes(5 * rowBytes);
-        const y = arena.reserve(indices.length * rowBytes);
-        const at = arena.put(Int32Array.from(indices));
-        kernels.gatherRows(arena.put(x), at, indices.length, rowBytes, y);
-        const wanted = indices.flatMap(i => [...x.subarray(i * rowBytes, (i + 1) * rowBytes)]);
-        expectFloats(arena.u8(y, wanted.length), wanted, `${rowBytes} bytes, rows ${indices}`);
+        check(kernels, arena, random, 5, rowBytes, indices);
       }
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 7, random => {
+      const rows = random.integer(1, 6);
+      // Short runs, about the vector, and those that are left to memory.copy.
+      const rowBytes = random.one([random.integer(0, 70), random.integer(500, 530)]);
+      const length = random.integer(0, 8);
+      const indices = Array.from({ length }, () => random.integer(0, rows - 1));
+      check(kernels, arena, random, rows, rowBytes, indices);
+    });
   });
 });

@@ -1,6 +1,7 @@
 /** wasm/f32-binary/x4.ts, wasm/f32-unary/*, wasm/f32-affine/x4.ts */
 import { affine, BINARY, binary, UNARY } from '../reference/elementwise';
-import { expectFloats, forRandomProblems, itOnBothBuilds } from './instantiate';
+import type { WasmKernels } from '../../wasm/exports';
+import { expectFloats, forRandomProblems, itOnBothBuilds, type Arena } from './instantiate';
 import { Random } from './random';
 
 /** Signed zeros, NaN, infinities, halves, subnormals, the ends of the float32 range. */
@@ -141,13 +142,12 @@ describe('f32Binary', () => {
 
 describe('f32Unary', () => {
   /**
-   * Units in the last place. 0: one correctly rounded operation. rsqrt and hardSwish round two or
-   * three times; the others are polynomials, measured over the samples below (and Node, Chromium,
-   * Firefox: all the same but for fused multiply-adds).
+   * Units in the last place. 0: one correctly rounded operation. rsqrt rounds twice; the others are
+   * polynomials, measured over the samples below (and Node, Chromium, Firefox: all the same but for
+   * fused multiply-adds).
    */
   const ULPS: Record<string, number> = {
     rsqrt: 1,
-    hardSwish: 2,
     exp: 2,
     log: 2,
     sigmoid: 3,
@@ -188,21 +188,48 @@ describe('f32Unary', () => {
       }
     });
   }
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 22, random => {
+      const op = random.integer(0, UNARY.length - 1);
+      const [name, f] = UNARY[op];
+      const [p0, p1] = [random.next() - 1, random.next()].map(Math.fround);
+      const reach = random.one([1, 10, 110]);
+      const x = random.floats(random.integer(0, 40)).map(v => v * reach);
+      // Over itself too.
+      const inPlace = random.one([false, true]);
+      const from = inPlace ? arena.lend(x) : arena.put(x);
+      const y = inPlace ? from : arena.reserve(x.length * 4);
+      kernels.f32Unary(op, from, x.length, p0, p1, y);
+      const wanted = x.map(v => f(v, p0, p1));
+      const ulps = ULPS[name] ?? 0;
+      const context = `${name} of ${x.length} up to ${reach}`;
+      expectFloats(arena.f32(y, x.length), wanted, context, i => ulps * unit(wanted[i]));
+    });
+  });
 });
 
 describe('f32Affine', () => {
+  function check(kernels: WasmKernels, arena: Arena, random: Random, rows: number, c: number) {
+    const x = random.floats(rows * c);
+    const scale = random.floats(c);
+    const offset = random.floats(c);
+    const y = arena.reserve(rows * c * 4);
+    kernels.f32Affine(arena.put(x), rows, c, arena.put(scale), arena.put(offset), y);
+    expectFloats(arena.f32(y, rows * c), affine(x, c, scale, offset), `[${rows},${c}]`);
+  }
+
   itOnBothBuilds('exactly, for sizes about the vector', (kernels, arena) => {
     const random = new Random(1);
     for (const c of SIZES.slice(1)) {
-      for (const rows of [0, 1, 2, 5]) {
-        const x = random.floats(rows * c);
-        const scale = random.floats(c);
-        const offset = random.floats(c);
-        const y = arena.reserve(rows * c * 4);
-        kernels.f32Affine(arena.put(x), rows, c, arena.put(scale), arena.put(offset), y);
-        expectFloats(arena.f32(y, rows * c), affine(x, c, scale, offset), `[${rows},${c}]`);
-      }
+      for (const rows of [0, 1, 2, 5]) check(kernels, arena, random, rows, c);
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 2, random => {
+      check(kernels, arena, random, random.integer(0, 6), random.integer(1, 40));
+    });
   });
 
   itOnBothBuilds('special values', (kernels, arena) => {

@@ -92,6 +92,21 @@ describe('f32Softmax', () => {
     }
   });
 
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 2, random => {
+      const [rows, c] = [random.integer(1, 4), random.integer(1, 40)];
+      const scale = random.one([0, 1, 20]);
+      const x = random.floats(rows * c).map(v => v * scale);
+      // Over itself too.
+      const inPlace = random.one([false, true]);
+      const from = inPlace ? arena.lend(x) : arena.put(x);
+      const y = inPlace ? from : arena.reserve(rows * c * 4);
+      kernels.f32Softmax(from, rows, c, y);
+      const wanted = softmax(x, rows, c);
+      expectFloats(arena.f32(y, rows * c), wanted, `[${rows},${c}]`, tolerance(wanted));
+    });
+  });
+
   itOnBothBuilds('huge, equal, NaN, infinities', (kernels, arena) => {
     for (const row of [
       [1e38, -1e38, 0, 3, 5],
@@ -137,6 +152,21 @@ describe('f32MinMax', () => {
         }
       }
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 3, random => {
+      const x = random.floats(random.integer(1, 70));
+      if (random.integer(0, 4) === 0) {
+        x[random.integer(0, x.length - 1)] = random.one([NaN, Infinity, -Infinity]);
+      }
+      const [spread, seen] = seenBy(arena);
+      kernels.f32MinMax(arena.put(x), x.length, spread);
+      const wanted = x.some(Number.isNaN)
+        ? [-Infinity, Infinity]
+        : [Math.min(...x), Math.max(...x)];
+      expectFloats(seen(), wanted, `${x.length} numbers`);
+    });
   });
 
   itOnBothBuilds('of nothing leaves what was there', (kernels, arena) => {

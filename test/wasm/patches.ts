@@ -77,7 +77,13 @@ export function randomActivation(random: Random, n: number): Activation {
     { lo: 0, hi: 6, alpha: null },
     { lo: -0.25, hi: 0.5, alpha: null },
     { ...LINEAR, alpha: random.floats(n) },
+    randomSwish(random, n),
   ]);
+}
+
+/** A hard swish nowhere steeper than 1: its slope is (2v + 3) * alpha up to 3, then 6 * alpha. */
+export function randomSwish(random: Random, n: number): Activation {
+  return { lo: -3, hi: 3, alpha: random.floats(n).map(v => v / 9) };
 }
 
 export const PROBLEMS: readonly PatchProblem[] = [

@@ -5,31 +5,27 @@
 import { activate, LINEAR, type Activation } from '../reference/activation';
 import { depthwiseConv2d } from '../reference/conv2d';
 import { quantiseValue, quantiseWeights } from '../reference/quantise';
+import { DOT_PATHS, WHOLE, type DotOperands } from './dots';
 import { expectFloats, forRandomProblems, itOn, type Arena, type Build } from './instantiate';
+import { randomActivation, randomSwish } from './patches';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
 interface Path {
   name: string;
   build: Build['name'];
-  /** What relaxedDotKind must say for it; null when it does not matter. */
-  kind: number | null;
   exact: 0 | 1;
-  xor: number;
-  greatest: number;
-  largest: number;
+  operands(kernels: WasmKernels): DotOperands;
 }
 
-const WHOLE = { kind: null, xor: 0, greatest: 255, largest: 127 } as const;
 const PATHS: readonly Path[] = [
-  { ...WHOLE, name: '16-bit products', build: 'baseline', exact: 0 },
-  { ...WHOLE, name: '16-bit products', build: 'relaxed', exact: 1 },
-  { ...WHOLE, name: 'unsigned dot', build: 'relaxed', exact: 0, kind: 1 },
-  { ...WHOLE, name: 'signed dot', build: 'relaxed', exact: 0, kind: 2, xor: 0x80 },
-  { ...WHOLE, name: 'saturating dot', build: 'relaxed', exact: 0, kind: 3, largest: 64 },
-  // With 7 bits the specification leaves the dot no choice: this runs on any engine.
-  { ...WHOLE, name: '7-bit dot', build: 'relaxed', exact: 0, greatest: 127 },
+  { name: '16-bit products', build: 'baseline', exact: 0, operands: () => WHOLE },
+  { name: '16-bit products', build: 'relaxed', exact: 1, operands: () => WHOLE },
+  ...DOT_PATHS.map(dot => ({ ...dot, exact: 0 as const })),
 ];
+
+/** A path on an instance of its build. */
+type Way = Pick<Path, 'exact'> & DotOperands;
 
 interface Layer {
   /** The padded image. */
@@ -54,7 +50,7 @@ const LAYERS: readonly Layer[] = [
 ];
 
 function check(
-  path: Path,
+  path: Way,
   kernels: WasmKernels,
   arena: Arena,
   layer: Layer,
@@ -118,18 +114,11 @@ function check(
   expectFloats(seen, [Math.min(...wanted), Math.max(...wanted)], `${name} spread`);
 }
 
-function itOnAllPaths(
-  what: string,
-  body: (path: Path, kernels: WasmKernels, arena: Arena) => void,
-) {
-  for (const path of PATHS) {
-    itOn(path.build, `${what}: ${path.name}`, (kernels, arena) => {
-      const kind = kernels.relaxedDotKind();
-      if (path.kind !== null && path.kind !== kind) {
-        pending(`this engine's relaxed dot is of kind ${kind}`);
-        return;
-      }
-      body(path, kernels, arena);
+/** `it` for each path. */
+function itOnAllPaths(what: string, body: (way: Way, kernels: WasmKernels, arena: Arena) => void) {
+  for (const { name, build, exact, operands } of PATHS) {
+    itOn(build, `${what}: ${name}`, (kernels, arena) => {
+      body({ exact, ...operands(kernels) }, kernels, arena);
     });
   }
 }
@@ -140,12 +129,13 @@ describe('qu8Depthwise', () => {
     for (const layer of LAYERS) check(path, kernels, arena, layer, random);
   });
 
-  itOnAllPaths('clamping, PReLU', (path, kernels, arena) => {
+  itOnAllPaths('clamping, PReLU, hard swish', (path, kernels, arena) => {
     const random = new Random(2);
     for (const layer of LAYERS.slice(2, 5)) {
       check(path, kernels, arena, layer, random, { lo: 0, hi: 0.5, alpha: null });
       const alpha = random.floats(layer.c);
       check(path, kernels, arena, layer, random, { ...LINEAR, alpha });
+      check(path, kernels, arena, layer, random, randomSwish(random, layer.c));
     }
   });
 
@@ -167,7 +157,8 @@ describe('qu8Depthwise', () => {
       const w = (kw - 1) * dilation + random.integer(1, 4);
       const c = random.integer(1, 20);
       const stride = random.integer(1, 2);
-      check(path, kernels, arena, { h, w, c, kh, kw, stride, dilation }, random);
+      const layer = { h, w, c, kh, kw, stride, dilation };
+      check(path, kernels, arena, layer, random, randomActivation(random, c));
     });
   });
 });

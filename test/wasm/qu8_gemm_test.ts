@@ -9,7 +9,15 @@ import {
   type Arena,
   type Build,
 } from './instantiate';
-import { PROBLEMS, product, randomActivation, randomPatches, type PatchProblem } from './patches';
+import { DOT_PATHS, WHOLE, type DotOperands } from './dots';
+import {
+  PROBLEMS,
+  product,
+  randomActivation,
+  randomPatches,
+  randomSwish,
+  type PatchProblem,
+} from './patches';
 import { Random } from './random';
 import type { WasmKernels } from '../../wasm/exports';
 
@@ -17,50 +25,32 @@ import type { WasmKernels } from '../../wasm/exports';
 interface Path {
   name: string;
   build: Build['name'];
-  /** What relaxedDotKind must say for it; null when it does not matter. */
-  kind: number | null;
   i16: boolean;
-  /** Activations are stored as x ^ xor. */
-  xor: number;
-  /** Greatest activation. */
-  greatest: number;
-  /** Greatest weight; 127 when absent. */
-  largest?: number;
-  /** Rows of the tile that is forced; the kernels choose when absent. */
-  rows?: 4 | 6;
+  /** Rows of the tile that is forced; 0: the kernels choose. */
+  rows: 0 | 4 | 6;
+  operands(kernels: WasmKernels): DotOperands;
 }
 
+const EXACT = { rows: 0, operands: () => WHOLE } as const;
 const PATHS: readonly Path[] = [
-  { name: 'i16', build: 'baseline', kind: null, i16: true, xor: 0, greatest: 255 },
-  { name: 'i16', build: 'relaxed', kind: null, i16: true, xor: 0, greatest: 255 },
-  { name: 'default', build: 'baseline', kind: null, i16: false, xor: 0, greatest: 255 },
-  ...([4, 6] as const).flatMap((rows): Path[] => {
-    const dot = { build: 'relaxed', i16: false, xor: 0, greatest: 255, rows } as const;
-    return [
-      { ...dot, name: `unsigned dot, ${rows} rows`, kind: 1 },
-      { ...dot, name: `signed dot, ${rows} rows`, kind: 2, xor: 0x80 },
-      { ...dot, name: `saturating dot, ${rows} rows, weights within 64`, kind: 3, largest: 64 },
-      // With 7 bits the specification leaves the dot no choice: this runs on any engine.
-      { ...dot, name: `7-bit dot, ${rows} rows`, kind: null, greatest: 127 },
-    ];
-  }),
+  { ...EXACT, name: 'i16', build: 'baseline', i16: true },
+  { ...EXACT, name: 'i16', build: 'relaxed', i16: true },
+  { ...EXACT, name: 'default', build: 'baseline', i16: false },
+  ...([4, 6] as const).flatMap(rows =>
+    DOT_PATHS.map(dot => ({ ...dot, name: `${dot.name}, ${rows} rows`, i16: false, rows })),
+  ),
 ];
 
-/** `it` for each path; pending where the engine's dot is of another kind. */
-function itOnAllPaths(
-  what: string,
-  body: (path: Path, kernels: WasmKernels, arena: Arena) => void,
-) {
-  for (const path of PATHS) {
-    itOn(path.build, `${what}: ${path.name}`, (kernels, arena) => {
-      const kind = kernels.relaxedDotKind();
-      if (path.kind !== null && path.kind !== kind) {
-        pending(`this engine's relaxed dot is of kind ${kind}`);
-        return;
-      }
-      kernels.setTileRows(path.rows ?? 0);
+/** A path on an instance of its build. */
+type Way = Pick<Path, 'i16'> & DotOperands;
+
+/** `it` for each path. */
+function itOnAllPaths(what: string, body: (way: Way, kernels: WasmKernels, arena: Arena) => void) {
+  for (const { name, build, i16, rows, operands } of PATHS) {
+    itOn(build, `${what}: ${name}`, (kernels, arena) => {
+      kernels.setTileRows(rows);
       try {
-        body(path, kernels, arena);
+        body({ i16, ...operands(kernels) }, kernels, arena);
       } finally {
         kernels.setTileRows(0);
       }
@@ -79,10 +69,10 @@ interface Operands {
 }
 
 /** Packs, multiplies, and compares everything with the oracle: bytes, sums and floats exactly. */
-function check(path: Path, kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands) {
+function check(path: Way, kernels: WasmKernels, arena: Arena, p: PatchProblem, o: Operands) {
   const segments = p.segmentOffsets.length;
   const K = segments * p.segmentLength;
-  const largest = path.largest ?? 127;
+  const { largest } = path;
   const wanted = quantiseWeights(o.w, K, p.n, o.ldw, largest);
 
   const pack = path.i16 ? kernels.qs8PackI16 : kernels.qs8Pack;
@@ -151,7 +141,7 @@ type Head =
     ? H
     : never;
 
-function operands(path: Path, p: PatchProblem, random: Random, ldw = p.n): Operands {
+function operands(path: Way, p: PatchProblem, random: Random, ldw = p.n): Operands {
   const K = p.segmentOffsets.length * p.segmentLength;
   return {
     x: random.bytes(p.size, 0, path.greatest),
@@ -171,6 +161,11 @@ describe('relaxedDotKind', () => {
   itOn('relaxed', 'is 0, 1, 2 or 3', kernels => {
     expect([0, 1, 2, 3]).toContain(kernels.relaxedDotKind());
   });
+  for (const [kind, name] of (['i16', 'usdot', 'sdot', 'usdot7'] as const).entries()) {
+    itOn(name, `is ${kind} for an emulated dot`, kernels => {
+      expect<number>(kernels.relaxedDotKind()).toBe(kind);
+    });
+  }
 });
 
 describe('qu8Gemm', () => {
@@ -189,7 +184,7 @@ describe('qu8Gemm', () => {
     }
   });
 
-  itOnAllPaths('bias, clamping, PReLU', (path, kernels, arena) => {
+  itOnAllPaths('bias, clamping, PReLU, hard swish', (path, kernels, arena) => {
     const random = new Random(3);
     for (const m of [1, 4, 6]) {
       for (const n of [1, 3, 4, 7, 8, 13]) {
@@ -201,6 +196,7 @@ describe('qu8Gemm', () => {
         const alpha = random.floats(n);
         // The kernel adds max(v, 0) and alpha * min(v, 0), the oracle picks one: -0 aside equal.
         check(path, kernels, arena, p, { ...o, activation: { ...LINEAR, alpha } });
+        check(path, kernels, arena, p, { ...o, activation: randomSwish(random, n) });
       }
     }
   });

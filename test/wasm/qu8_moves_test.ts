@@ -15,18 +15,29 @@ import { Random } from './random';
 const LENGTHS = [0, 1, 7, 8, 9, 15, 16, 17, 31, 33, 300];
 
 describe('qu8ToF32', () => {
+  function check(kernels: WasmKernels, arena: Arena, x: Uint8Array, scale: number, zero: number) {
+    const n = x.length;
+    const y = arena.reserve(n * 4);
+    kernels.qu8ToF32(arena.put(x), n, scale, zero, y);
+    const wanted = Array.from(x, v => Math.fround((v - zero) * scale));
+    expectFloats(arena.f32(y, n), wanted, `${n} bytes, zero ${zero}`);
+  }
+
   itOnBothBuilds('gives (x - zero) * scale, whatever the length', (kernels, arena) => {
     const random = new Random(1);
     for (const n of LENGTHS) {
       for (const zero of [0, 3, 128, 255]) {
-        const scale = Math.fround(0.0371);
-        const x = random.bytes(n, 0, 255);
-        const y = arena.reserve(n * 4);
-        kernels.qu8ToF32(arena.put(x), n, scale, zero, y);
-        const wanted = Array.from(x, v => Math.fround((v - zero) * scale));
-        expectFloats(arena.f32(y, n), wanted, `${n} bytes, zero ${zero}`);
+        check(kernels, arena, random.bytes(n), Math.fround(0.0371), zero);
       }
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 12, random => {
+      const scale = Math.fround(2 ** (40 * random.next() - 20));
+      const x = random.bytes(random.integer(0, 70));
+      check(kernels, arena, x, scale, random.integer(0, 255));
+    });
   });
 });
 
@@ -58,26 +69,43 @@ describe('x8Pad', () => {
 });
 
 describe('x8Lookup and x8Clamp', () => {
+  function checkLookup(kernels: WasmKernels, arena: Arena, x: Uint8Array, table: Uint8Array) {
+    const y = arena.reserve(x.length);
+    kernels.x8Lookup(arena.put(x), x.length, arena.put(table), y);
+    const wanted = Array.from(x, v => table[v]);
+    expectFloats(arena.u8(y, x.length), wanted, `${x.length} bytes`);
+  }
+
+  function checkClamp(kernels: WasmKernels, arena: Arena, x: Uint8Array, lo: number, hi: number) {
+    const y = arena.reserve(x.length);
+    kernels.x8Clamp(arena.put(x), x.length, lo, hi, y);
+    const wanted = Array.from(x, v => Math.min(Math.max(v, lo), hi));
+    expectFloats(arena.u8(y, x.length), wanted, `${x.length} bytes in ${lo} to ${hi}`);
+  }
+
   itOnBothBuilds('give the entry of each byte, and the byte between bounds', (kernels, arena) => {
     const random = new Random(3);
-    const table = random.bytes(256, 0, 255);
+    const table = random.bytes(256);
     for (const n of [...LENGTHS, 3, 4, 5, 256]) {
-      const x = n === 256 ? Uint8Array.from(table.keys()) : random.bytes(n, 0, 255);
-      const [from, y] = [arena.put(x), arena.reserve(n)];
-      kernels.x8Lookup(from, n, arena.put(table), y);
-      const found = Array.from(x, v => table[v]);
-      expectFloats(arena.u8(y, n), found, `${n} bytes`);
+      const x = n === 256 ? Uint8Array.from(table.keys()) : random.bytes(n);
+      checkLookup(kernels, arena, x, table);
       for (const [lo, hi] of [
         [0, 255],
         [7, 7],
         [100, 180],
       ] as const) {
-        const clamped = arena.reserve(n);
-        kernels.x8Clamp(from, n, lo, hi, clamped);
-        const wanted = Array.from(x, v => Math.min(Math.max(v, lo), hi));
-        expectFloats(arena.u8(clamped, n), wanted, `${n} bytes in ${lo} to ${hi}`);
+        checkClamp(kernels, arena, x, lo, hi);
       }
     }
+  });
+
+  itOnBothBuilds('random problems', (kernels, arena) => {
+    forRandomProblems(arena, 13, random => {
+      const x = random.bytes(random.integer(0, 70));
+      checkLookup(kernels, arena, x, random.bytes(256));
+      const lo = random.integer(0, 255);
+      checkClamp(kernels, arena, x, lo, random.integer(lo, 255));
+    });
   });
 });
 

@@ -13,7 +13,7 @@
  * Products are added in the order of (ky, kx), starting from the bias; relaxed: fused.
  * May read 12 bytes beyond x, filter, bias and alpha.
  */
-import { clamp, madd, prelu, storeLanes } from '../simd';
+import { clamp, gated, madd, prelu, storeLanes } from '../simd';
 
 /** Pixels of a tile. */
 const PIXELS: i32 = 4;
@@ -33,8 +33,10 @@ function endInside(start: i32, step: i32, count: i32, size: i32): i32 {
 
 
 @inline
-function activate(v: v128, alpha: usize, low: v128, high: v128): v128 {
-  return alpha ? prelu(v, v128.load(alpha)) : clamp(v, low, high);
+function activate(v: v128, alpha: usize, isGated: bool, low: v128, high: v128): v128 {
+  if (!alpha) return clamp(v, low, high);
+  const slope = v128.load(alpha);
+  return isGated ? gated(v, slope, low, high) : prelu(v, slope);
 }
 
 export function f32Depthwise4x4(
@@ -70,6 +72,7 @@ export function f32Depthwise4x4(
   assert(dilationH > 0 && dilationW > 0);
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   const channelBytes = (<usize>c) << 2;
   const rowBytes = <usize>w * channelBytes;
   const wStep = (<usize>ldw) << 2;
@@ -198,10 +201,10 @@ export function f32Depthwise4x4(
             }
           }
           const slope = alpha ? alpha + k : 0;
-          c0 = activate(c0, slope, low, high);
-          c1 = activate(c1, slope, low, high);
-          c2 = activate(c2, slope, low, high);
-          c3 = activate(c3, slope, low, high);
+          c0 = activate(c0, slope, isGated, low, high);
+          c1 = activate(c1, slope, isGated, low, high);
+          c2 = activate(c2, slope, isGated, low, high);
+          c3 = activate(c3, slope, isGated, low, high);
           const count = <i32>((channelBytes - k) >> 2);
           const out = y + <usize>ox * outBytes + k;
           storeLanes(out, c0, count);
@@ -228,7 +231,7 @@ export function f32Depthwise4x4(
               sum = madd(v128.load(p), v128.load(f), sum);
             }
           }
-          sum = activate(sum, alpha ? alpha + k : 0, low, high);
+          sum = activate(sum, alpha ? alpha + k : 0, isGated, low, high);
           storeLanes(out + k, sum, <i32>((channelBytes - k) >> 2));
         }
       } else {
@@ -244,7 +247,7 @@ export function f32Depthwise4x4(
                 sum = madd(v128.load32_splat(p), v128.load(f), sum);
               }
             }
-            sum = activate(sum, alpha ? alpha + at : 0, low, high);
+            sum = activate(sum, alpha ? alpha + at : 0, isGated, low, high);
             storeLanes(out + at, sum, multiplier - q);
           }
         }

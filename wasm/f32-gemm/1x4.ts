@@ -6,7 +6,7 @@
  *
  * with columns in blocks that stay in L1. May read 12 bytes beyond w, bias and alpha.
  */
-import { clamp, madd, prelu, storeLanes } from '../simd';
+import { clamp, gated, madd, prelu, storeLanes } from '../simd';
 
 /** Columns at a time: 4 KiB of y. */
 const BLOCK_COLUMNS: i32 = 1024;
@@ -72,6 +72,7 @@ export function f32Gemm1x4(
   const wRow = (<usize>ldw) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   for (let i = 0; i < m; ++i) {
     const pixel = x + ((<usize>((i / ow) * rowStride + (i % ow) * pixelStride)) << 2);
     for (let j = 0; j < n; j += BLOCK_COLUMNS) {
@@ -96,8 +97,12 @@ export function f32Gemm1x4(
       for (let c = 0; c < columns; c += 4) {
         const at = (<usize>c) << 2;
         let v = v128.load(out + at);
-        if (alpha) v = prelu(v, v128.load(alpha + column + at));
-        else v = clamp(v, low, high);
+        if (alpha) {
+          const slope = v128.load(alpha + column + at);
+          v = isGated ? gated(v, slope, low, high) : prelu(v, slope);
+        } else {
+          v = clamp(v, low, high);
+        }
         storeLanes(out + at, v, columns - c);
       }
     }

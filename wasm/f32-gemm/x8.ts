@@ -26,7 +26,7 @@
  * May read 28 bytes beyond w, bias, alpha and y; x up to its end only.
  */
 import { scratch } from '../memory/scratch';
-import { clamp, madd, prelu, storeLanes8 } from '../simd';
+import { clamp, gated, madd, prelu, storeLanes8 } from '../simd';
 import { f32Gemm1x4 } from './1x4';
 
 const COLUMNS: i32 = 8;
@@ -100,6 +100,7 @@ export function f32GemmX8(
   const yRow = (<usize>ldy) << 2;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   const pack = m >= PACK_PIXELS && ldw > COLUMNS;
   const panelStride = pack ? PANEL_ROW_BYTES : wRow;
   const block = (max(BLOCK_PIXELS, BLOCK_BYTES / max(4, pixelStride << 2)) / rows) * rows;
@@ -260,19 +261,36 @@ export function f32GemmX8(
             if (alpha) {
               const s0 = v128.load(alpha + column);
               const s1 = v128.load(alpha + column, 16);
-              c00 = prelu(c00, s0);
-              c01 = prelu(c01, s1);
-              c10 = prelu(c10, s0);
-              c11 = prelu(c11, s1);
-              c20 = prelu(c20, s0);
-              c21 = prelu(c21, s1);
-              c30 = prelu(c30, s0);
-              c31 = prelu(c31, s1);
-              if (rows > 4) {
-                c40 = prelu(c40, s0);
-                c41 = prelu(c41, s1);
-                c50 = prelu(c50, s0);
-                c51 = prelu(c51, s1);
+              if (isGated) {
+                c00 = gated(c00, s0, low, high);
+                c01 = gated(c01, s1, low, high);
+                c10 = gated(c10, s0, low, high);
+                c11 = gated(c11, s1, low, high);
+                c20 = gated(c20, s0, low, high);
+                c21 = gated(c21, s1, low, high);
+                c30 = gated(c30, s0, low, high);
+                c31 = gated(c31, s1, low, high);
+                if (rows > 4) {
+                  c40 = gated(c40, s0, low, high);
+                  c41 = gated(c41, s1, low, high);
+                  c50 = gated(c50, s0, low, high);
+                  c51 = gated(c51, s1, low, high);
+                }
+              } else {
+                c00 = prelu(c00, s0);
+                c01 = prelu(c01, s1);
+                c10 = prelu(c10, s0);
+                c11 = prelu(c11, s1);
+                c20 = prelu(c20, s0);
+                c21 = prelu(c21, s1);
+                c30 = prelu(c30, s0);
+                c31 = prelu(c31, s1);
+                if (rows > 4) {
+                  c40 = prelu(c40, s0);
+                  c41 = prelu(c41, s1);
+                  c50 = prelu(c50, s0);
+                  c51 = prelu(c51, s1);
+                }
               }
             } else {
               c00 = clamp(c00, low, high);

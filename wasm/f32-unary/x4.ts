@@ -1,19 +1,18 @@
 /**
  * y [n] = op(x [n]), element by element; p0 and p1 are parameters of some.
  *
- *     op  0 relu       max(x, 0)             11 log
- *         1 relu6      min(max(x, 0), 6)     12 sigmoid
- *         2 leakyRelu  x < 0 ? p0 * x : x    13 tanh
- *         3 clip       to [p0, p1]           14 elu         x >= 0 ? x : exp(x) - 1
- *         4 neg                              15 hardSwish   x * (min(max(x + 3, 0), 6) / 6)
- *         5 abs                              16 softplus    log(1 + exp(x))
- *         6 square                           17 step        x > 0 ? 1 : p0
- *         7 sqrt                             18 floor
- *         8 rsqrt      1 / sqrt(x)           19 ceil
- *         9 reciprocal 1 / x                 20 round       halves to even
- *        10 exp
+ *     op  0 relu       max(x, 0)             10 exp
+ *         1 relu6      min(max(x, 0), 6)     11 log
+ *         2 leakyRelu  x < 0 ? p0 * x : x    12 sigmoid
+ *         3 clip       to [p0, p1]           13 tanh
+ *         4 neg                              14 elu         x >= 0 ? x : exp(x) - 1
+ *         5 abs                              15 softplus    log(1 + exp(x))
+ *         6 square                           16 step        x > 0 ? 1 : p0
+ *         7 sqrt                             17 floor
+ *         8 rsqrt      1 / sqrt(x)           18 ceil
+ *         9 reciprocal 1 / x                 19 round       halves to even
  *
- * NaN in, NaN out, in all. Rounding: 0 to 9 and 17 to 20 once per operation written above; the
+ * NaN in, NaN out, in all. Rounding: 0 to 9 and 16 to 19 once per operation written above; the
  * others as f32-unary/exp says. Reads x up to its end only. y may be x.
  */
 import { elu, exp, log, sigmoid, softplus, tanh } from './exp';
@@ -33,12 +32,11 @@ const LOG: i32 = 11;
 const SIGMOID: i32 = 12;
 const TANH: i32 = 13;
 const ELU: i32 = 14;
-const HARD_SWISH: i32 = 15;
-const SOFTPLUS: i32 = 16;
-const STEP: i32 = 17;
-const FLOOR: i32 = 18;
-const CEIL: i32 = 19;
-const ROUND: i32 = 20;
+const SOFTPLUS: i32 = 15;
+const STEP: i32 = 16;
+const FLOOR: i32 = 17;
+const CEIL: i32 = 18;
+const ROUND: i32 = 19;
 
 
 @inline
@@ -61,10 +59,6 @@ function apply(op: i32, x: v128, p0: v128, p1: v128): v128 {
   if (op == SIGMOID) return sigmoid(x);
   if (op == TANH) return tanh(x);
   if (op == ELU) return elu(x);
-  if (op == HARD_SWISH) {
-    const gate = f32x4.pmin(f32x4.pmax(f32x4.add(x, f32x4.splat(3)), zero), f32x4.splat(6));
-    return f32x4.mul(x, f32x4.div(gate, f32x4.splat(6)));
-  }
   if (op == SOFTPLUS) return softplus(x);
   if (op == STEP) {
     const v = v128.bitselect(one, p0, f32x4.gt(x, zero));
@@ -138,9 +132,6 @@ export function f32Unary(op: i32, x: usize, n: i32, p0: f32, p1: f32, y: usize):
       break;
     case ELU:
       run(ELU, x, n, p0, p1, y);
-      break;
-    case HARD_SWISH:
-      run(HARD_SWISH, x, n, p0, p1, y);
       break;
     case SOFTPLUS:
       run(SOFTPLUS, x, n, p0, p1, y);

@@ -35,6 +35,14 @@ function sumOfFew(x: usize, rows: i32, columns: i32, rowStep: usize, columnStep:
   return words;
 }
 
+/** Sums of 8 channels over 2x2 cells, the window that is most often pooled. */
+@inline
+function sumOfFour(x: usize, rowStep: usize, columnStep: usize): v128 {
+  const a = i16x8.add(v128.load_ext<u8>(x), v128.load_ext<u8>(x + columnStep));
+  x += rowStep;
+  return i16x8.add(a, i16x8.add(v128.load_ext<u8>(x), v128.load_ext<u8>(x + columnStep)));
+}
+
 /** Sums of channels 0 to 3, or 4 to 7 where `upper`, over any window. */
 @inline
 function sumOfMany(
@@ -85,6 +93,7 @@ export function qu8AvgPool(
   assert(dilationH > 0 && dilationW > 0);
   const rowStep = <usize>(dilationH * w * c);
   const columnStep = <usize>(dilationW * c);
+  const whole = <usize>(c & ~7);
   let least = f32x4.splat(Infinity);
   let greatest = f32x4.splat(-Infinity);
   for (let oy = 0; oy < oh; ++oy) {
@@ -99,25 +108,33 @@ export function qu8AvgPool(
       const cells = rows * columns;
       const zeros = i32x4.splat(cells * xZero);
       const scale = f32x4.splat(xScale / <f32>cells);
-      for (let k: usize = 0; k < <usize>c; k += 8) {
+      let k: usize = 0;
+      if (cells <= RUN) {
+        for (; k < whole; k += 8) {
+          const words =
+            rows == 2 && columns == 2
+              ? sumOfFour(source + k, rowStep, columnStep)
+              : sumOfFew(source + k, rows, columns, rowStep, columnStep);
+          const low = mean(i32x4.extend_low_i16x8_u(words), zeros, scale);
+          const high = mean(i32x4.extend_high_i16x8_u(words), zeros, scale);
+          v128.store64_lane(y + k, quantise8(low, high, inverse, zero), 0);
+          least = f32x4.pmin(least, f32x4.pmin(low, high));
+          greatest = f32x4.pmax(greatest, f32x4.pmax(low, high));
+        }
+      }
+      // Many cells, and the remainder: fewer than 8 channels.
+      for (; k < <usize>c; k += 8) {
         const p = source + k;
-        let low: v128, high: v128;
-        if (cells <= RUN) {
-          const words = sumOfFew(p, rows, columns, rowStep, columnStep);
-          low = mean(i32x4.extend_low_i16x8_u(words), zeros, scale);
-          high = mean(i32x4.extend_high_i16x8_u(words), zeros, scale);
-        } else {
-          low = mean(sumOfMany(false, p, rows, columns, rowStep, columnStep), zeros, scale);
+        const count = c - <i32>k;
+        let low = mean(sumOfMany(false, p, rows, columns, rowStep, columnStep), zeros, scale);
+        let high = low;
+        if (count > LANES) {
           high = mean(sumOfMany(true, p, rows, columns, rowStep, columnStep), zeros, scale);
         }
-        const bytes = quantise8(low, high, inverse, zero);
-        const count = c - <i32>k;
-        if (count >= 8) {
-          v128.store64_lane(y + k, bytes, 0);
-        } else {
-          storeBytes8(y + k, bytes, count);
+        storeBytes8(y + k, quantise8(low, high, inverse, zero), count);
+        if (count < 8) {
+          high = count > LANES ? onlyLanes(high, count - LANES) : onlyLanes(low, count);
           low = onlyLanes(low, count);
-          high = count > LANES ? onlyLanes(high, count - LANES) : low;
         }
         least = f32x4.pmin(least, f32x4.pmin(low, high));
         greatest = f32x4.pmax(greatest, f32x4.pmax(low, high));

@@ -25,6 +25,7 @@
 import {
   LANES,
   clamp,
+  gated,
   onlyLanes,
   prelu,
   quantise8,
@@ -95,6 +96,7 @@ function depthwise(
 ): void {
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   const unit: usize = spread ? 0 : 2;
   const groups = (taps + TAPS - 1) / TAPS;
   const panelBytes = <usize>groups * GROUP_BYTES;
@@ -134,8 +136,10 @@ function depthwise(
           v1 = f32x4.add(v1, v128.load(bias + column, 16));
         }
         if (alpha) {
-          v0 = prelu(v0, v128.load(alpha + column));
-          v1 = prelu(v1, v128.load(alpha + column, 16));
+          const slope0 = v128.load(alpha + column);
+          const slope1 = v128.load(alpha + column, 16);
+          v0 = isGated ? gated(v0, slope0, low, high) : prelu(v0, slope0);
+          v1 = isGated ? gated(v1, slope1, low, high) : prelu(v1, slope1);
         } else {
           v0 = clamp(v0, low, high);
           v1 = clamp(v1, low, high);

@@ -14,7 +14,7 @@
  *
  * May read 7 bytes beyond a segment of x, and 12 bytes beyond correction, scale, bias and alpha.
  */
-import { clamp, onlyLanes, prelu, quantise8, storeBytes8, storeLanes, widen } from '../simd';
+import { clamp, gated, onlyLanes, prelu, quantise8, storeBytes8, storeLanes, widen } from '../simd';
 
 const ROWS: i32 = 2;
 const COLUMNS: i32 = 4;
@@ -73,6 +73,7 @@ export function qu8Gemm2x4c8I16(
   const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
 
   for (let blockStart = 0; blockStart < m; blockStart += block) {
@@ -143,21 +144,26 @@ export function qu8Gemm2x4c8I16(
         }
         if (alpha) {
           const slope = v128.load(alpha + column);
-          r0 = prelu(r0, slope);
-          r1 = prelu(r1, slope);
+          r0 = isGated ? gated(r0, slope, low, high) : prelu(r0, slope);
+          r1 = isGated ? gated(r1, slope, low, high) : prelu(r1, slope);
         } else {
           r0 = clamp(r0, low, high);
           r1 = clamp(r1, low, high);
         }
         if (spread) {
-          // Both rows at once, one in each half.
+          // Both rows at once, one in each half. A row beyond m repeats the one before.
           const bytes = quantise8(r0, r1, inverse, zero);
-          const count = min(columns, COLUMNS);
-          storeBytes8(out, bytes, count);
-          if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), count);
-          // A row beyond m repeats the one before.
-          const least = onlyLanes(f32x4.pmin(r0, r1), count);
-          widen(spread, least, onlyLanes(f32x4.pmax(r0, r1), count));
+          const l = f32x4.pmin(r0, r1);
+          const g = f32x4.pmax(r0, r1);
+          if (columns >= COLUMNS) {
+            v128.store32_lane(out, bytes, 0);
+            if (i + 1 < m) v128.store32_lane(out + yRow, bytes, 1);
+            widen(spread, l, g);
+          } else {
+            storeBytes8(out, bytes, columns);
+            if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), columns);
+            widen(spread, onlyLanes(l, columns), onlyLanes(g, columns));
+          }
         } else {
           storeLanes(out, r0, columns);
           if (i + 1 < m) storeLanes(out + yRow, r1, columns);

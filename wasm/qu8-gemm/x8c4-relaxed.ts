@@ -38,6 +38,7 @@
 import {
   LANES,
   clamp,
+  gated,
   onlyLanes,
   prelu,
   quantise8,
@@ -105,6 +106,7 @@ export function qu8GemmX8c4Relaxed(
   const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
+  const isGated = lo > -Infinity;
   const block = max(16, BLOCK_BYTES / max(1, pixelStride) / rows) * rows;
 
   for (let blockStart = 0; blockStart < m; blockStart += block) {
@@ -261,19 +263,36 @@ export function qu8GemmX8c4Relaxed(
         if (alpha) {
           k0 = v128.load(alpha + column);
           k1 = v128.load(alpha + column, 16);
-          c00 = prelu(c00, k0);
-          c01 = prelu(c01, k1);
-          c10 = prelu(c10, k0);
-          c11 = prelu(c11, k1);
-          c20 = prelu(c20, k0);
-          c21 = prelu(c21, k1);
-          c30 = prelu(c30, k0);
-          c31 = prelu(c31, k1);
-          if (rows > 4) {
-            c40 = prelu(c40, k0);
-            c41 = prelu(c41, k1);
-            c50 = prelu(c50, k0);
-            c51 = prelu(c51, k1);
+          if (isGated) {
+            c00 = gated(c00, k0, low, high);
+            c01 = gated(c01, k1, low, high);
+            c10 = gated(c10, k0, low, high);
+            c11 = gated(c11, k1, low, high);
+            c20 = gated(c20, k0, low, high);
+            c21 = gated(c21, k1, low, high);
+            c30 = gated(c30, k0, low, high);
+            c31 = gated(c31, k1, low, high);
+            if (rows > 4) {
+              c40 = gated(c40, k0, low, high);
+              c41 = gated(c41, k1, low, high);
+              c50 = gated(c50, k0, low, high);
+              c51 = gated(c51, k1, low, high);
+            }
+          } else {
+            c00 = prelu(c00, k0);
+            c01 = prelu(c01, k1);
+            c10 = prelu(c10, k0);
+            c11 = prelu(c11, k1);
+            c20 = prelu(c20, k0);
+            c21 = prelu(c21, k1);
+            c30 = prelu(c30, k0);
+            c31 = prelu(c31, k1);
+            if (rows > 4) {
+              c40 = prelu(c40, k0);
+              c41 = prelu(c41, k1);
+              c50 = prelu(c50, k0);
+              c51 = prelu(c51, k1);
+            }
           }
         } else {
           c00 = clamp(c00, low, high);

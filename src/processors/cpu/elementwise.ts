@@ -38,11 +38,11 @@ export const unaryOps = {
   Sigmoid: 12,
   Tanh: 13,
   Elu: 14,
-  Softplus: 16,
-  Step: 17,
-  Floor: 18,
-  Ceil: 19,
-  Round: 20,
+  Softplus: 15,
+  Step: 16,
+  Floor: 17,
+  Ceil: 18,
+  Round: 19,
 } as const;
 
 interface Group {

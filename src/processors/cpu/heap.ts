@@ -1,9 +1,9 @@
 /**
  * The wasm memory of the CPU processor and the one kernel module that works on it. Two builds of
  * the same sources are inlined: `relaxed` uses relaxed SIMD and is taken where the engine validates
- * it, `baseline` runs everywhere. The allocator is AssemblyScript's own (TLSF), inside the module.
+ * it, `baseline` runs everywhere. Blocks are handed out by `arena.ts`.
  *
- * A pointer is a byte address below 4 GiB; wasm hands it over as a signed number, hence `>>> 0`.
+ * A pointer is a byte address below 4 GiB.
  * Growing the memory detaches every view (or, where it is shared, leaves it too short), so views are
  * made at the last moment, never kept. Making one waits for the kernels under way (`queue.ts`).
  *
@@ -15,13 +15,10 @@ import baselineBytes from '../../../build/baseline.wasm';
 import relaxedBytes from '../../../build/relaxed.wasm';
 import type { WasmKernels } from '../../../wasm/exports.js';
 import { MemoryError } from '../../errors.js';
+import { Arena } from './arena.js';
 import { canShareMemory, Pool } from './pool.js';
 import { Queue } from './queue.js';
 
-/** Kernels may read (never write) this many bytes beyond the end of their operands. */
-const SLACK_BYTES = 64;
-
-const PAGE_BYTES = 65536;
 const MAXIMUM_PAGES = 65536;
 
 /**
@@ -47,7 +44,7 @@ export type Purpose = 'result' | 'packed' | 'copy';
 
 export class Heap {
   private constructor(
-    private readonly raw: WasmKernels,
+    private readonly arena: Arena,
     readonly queue: Queue,
     private readonly memory: WebAssembly.Memory,
     /** The integer product of this machine, found by a probe. */
@@ -72,7 +69,7 @@ export class Heap {
       env: {
         memory,
         abort: (): never => {
-          throw new MemoryError('the wasm heap is damaged or full');
+          throw new MemoryError('the wasm heap is damaged');
         },
       },
     };
@@ -83,14 +80,16 @@ export class Heap {
     );
     const kernels = instance.exports as unknown as WasmKernels;
     const kinds: DotKind[] = ['i16', 'usdot', 'sdot', 'usdot7'];
+    const arena = new Arena(memory, kernels.heapBase() >>> 0);
+    kernels.setScratch(arena.alloc(SCRATCH_BYTES));
     // Workers of one pool after the other have the same blocks.
     const scratches: number[] = [];
     const openPool = (helpers: number) => {
-      while (scratches.length < helpers) scratches.push(kernels.alloc(SCRATCH_BYTES));
+      while (scratches.length < helpers) scratches.push(arena.alloc(SCRATCH_BYTES));
       return new Pool({ module, memory }, scratches.slice(0, helpers));
     };
-    const queue = new Queue(kernels, memory, relaxed, shared && openPool);
-    return new Heap(kernels, queue, memory, kinds[kernels.relaxedDotKind()], relaxed);
+    const queue = new Queue(kernels, memory, arena, relaxed, shared && openPool);
+    return new Heap(arena, queue, memory, kinds[kernels.relaxedDotKind()], relaxed);
   }
 
   /** The kernels. Large calls may be under way for a while after they return. */
@@ -112,15 +111,7 @@ export class Heap {
   /** @throws MemoryError when the memory cannot grow that far. */
   allocate(bytes: number, purpose: Purpose): number {
     this.queue.settle();
-    const wanted = bytes + SLACK_BYTES;
-    let pointer = 0;
-    if (wanted < MAXIMUM_PAGES * PAGE_BYTES) {
-      try {
-        pointer = this.kernels.alloc(wanted) >>> 0;
-      } catch {
-        // A trap: the allocator could not grow the memory. Said below.
-      }
-    }
+    const pointer = this.arena.alloc(bytes);
     if (pointer === 0) {
       throw new MemoryError(
         `wasm heap: ${bytes} bytes wanted, ${this.bytesUsed} in use, the memory cannot grow`,
@@ -131,7 +122,7 @@ export class Heap {
   }
 
   free(pointer: number, bytes: number, purpose: Purpose): void {
-    this.queue.afterwards(() => this.raw.free(pointer));
+    this.queue.afterwards(() => this.arena.free(pointer));
     this.bytes[purpose] -= bytes;
   }
 

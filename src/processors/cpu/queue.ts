@@ -12,6 +12,7 @@
  * On one thread it is the same with nobody to help.
  */
 import type { WasmKernels } from '../../../wasm/exports.js';
+import type { Arena } from './arena.js';
 import type { Calls, TiledKernel } from './board.js';
 import { Board, KERNELS, MAX_TILES } from './board.js';
 import type { Pool } from './pool.js';
@@ -20,8 +21,7 @@ import { divide } from './tiles.js';
 
 /** Exports that touch no operand: they need not wait. */
 const AT_ONCE: readonly (keyof WasmKernels)[] = [
-  'alloc',
-  'free',
+  'heapBase',
   'setScratch',
   'relaxedDotKind',
   'setTileRows',
@@ -87,12 +87,13 @@ export class Queue {
 
   /**
    * @param raw the module's exports
-   * @param memory what they work on
+   * @param memory what they work on, and who hands it out
    * @param openPool starts workers; absent where memory cannot be shared.
    */
   constructor(
     private readonly raw: WasmKernels,
     private readonly memory: WebAssembly.Memory,
+    private readonly arena: Arena,
     private readonly relaxed: boolean,
     private readonly openPool: ((helpers: number) => Pool) | undefined,
   ) {
@@ -268,7 +269,7 @@ export class Queue {
     const tiles = division.parts(Math.min(count, MAX_TILES));
     if (spread === undefined || !args[spread] || tiles.length === 1) return { tiles };
     // A result's range is noted by each tile for itself, since two must not write to one place.
-    const parts = this.raw.alloc(SPREAD_BYTES * tiles.length) >>> 0;
+    const parts = this.arena.alloc(SPREAD_BYTES * tiles.length);
     const numbers = this.spreads(parts, tiles.length);
     tiles.forEach((tile, i) => {
       tile[spread] = parts + SPREAD_BYTES * i;
@@ -283,7 +284,7 @@ export class Queue {
       const lane = i % 8;
       if (lane < 4 ? v < target[lane] : v > target[lane]) target[lane] = v;
     });
-    this.raw.free(parts);
+    this.arena.free(parts);
   }
 
   private spreads(at: number, count: number): Float32Array {

@@ -41,7 +41,7 @@ const PACK = 2;
 
 /** Codes of f32Unary from here on, but for the last four, are polynomials. */
 const FIRST_POLYNOMIAL = 10;
-const LAST_POLYNOMIAL = 16;
+const LAST_POLYNOMIAL = 15;
 
 /** Pixels of a product's tile at least: fewer pay for copying panels of w, and for odd edges. */
 const PIXELS = 48;

@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import baselineBytes from '../../../build/baseline.wasm';
 import relaxedBytes from '../../../build/relaxed.wasm';
 import { setWorkerUrl } from '../../../src/index.js';
+import { Arena } from '../../../src/processors/cpu/arena.js';
 import type { Calls } from '../../../src/processors/cpu/board.js';
 import { Heap, withSharedMemory } from '../../../src/processors/cpu/heap.js';
 import { canShareMemory, defaultThreads, Pool } from '../../../src/processors/cpu/pool.js';
@@ -46,6 +47,7 @@ class Workshop {
   private constructor(
     readonly kernels: WasmKernels,
     readonly memory: WebAssembly.Memory,
+    private readonly arena: Arena,
     readonly pool: Pool,
   ) {}
 
@@ -57,10 +59,12 @@ class Workshop {
     const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
     const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
     const kernels = instance.exports as unknown as WasmKernels;
-    const scratches = Array.from({ length: helpers }, () => kernels.alloc(16384));
+    const arena = new Arena(memory, kernels.heapBase());
+    kernels.setScratch(arena.alloc(16384));
+    const scratches = Array.from({ length: helpers }, () => arena.alloc(16384));
     const pool = new Pool({ module, memory }, scratches);
     await until(() => pool.helpers === helpers, 'workers');
-    return new Workshop(kernels, memory, pool);
+    return new Workshop(kernels, memory, arena, pool);
   }
 
   put(values: Float32Array | Int32Array | Uint8Array | Int8Array): number {
@@ -72,7 +76,7 @@ class Workshop {
   }
 
   reserve(bytes: number): number {
-    const at = this.kernels.alloc(bytes);
+    const at = this.arena.alloc(bytes);
     this.blocks.push(at);
     return at;
   }
@@ -82,7 +86,7 @@ class Workshop {
   }
 
   clear() {
-    for (const block of this.blocks.splice(0)) this.kernels.free(block);
+    for (const block of this.blocks.splice(0)) this.arena.free(block);
   }
 }
 
