@@ -1,3 +1,5 @@
+import { NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
+
 /** What `explain()` tells: one row for each layer of the last graph that ran. */
 /** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
@@ -25,7 +27,11 @@ export interface LayerReport {
 	bytesFromGpu: number;
 	/** Read-backs for this layer; each one blocks. */
 	readbacks: number;
-	/** Relative RMS difference of int8 from float32, where it was measured. */
+	/**
+	 * Noise to signal of int8, where it was measured: the RMS difference from float32, after what it
+	 * adds in the mean was taken off, over the deviation of the float32 result from the mean of its
+	 * channel.
+	 */
 	int8Error?: number;
 }
 /** The last graph run, as {@link explain} gives it. */
@@ -40,6 +46,45 @@ export interface RunReport {
 	/** Milliseconds from the start of the run to its end. */
 	ms: number;
 }
+/** What a model takes or gives: one tensor, several, or several by name. */
+export type Tensors = Tensor | Tensor[] | NamedTensorMap;
+/** A GraphModel, a LayersModel, whatever has their `predict`, or a function in its place. */
+export type Predictor<T extends Tensors> = {
+	/** One inference: from inputs to outputs. */
+	predict(inputs: T): Tensors;
+} | ((inputs: T) => Tensors | Promise<Tensors>);
+/**
+ * Settles the plan of a model before the first real inference: runs it on each of the inputs, in
+ * float32 on the CPU, and learns ranges and int8 errors from all of them. The next prediction on an
+ * input of the same shape uses int8 where the flags allow it. Without it mulayer learns the same from
+ * the first inference or two alone, so it pays where a single input would not be typical: a blank
+ * frame, or a warm-up on zeros. A plan is that of all that is recorded up to the reading: where the
+ * input of the real inference is not read before (`model.predict(tf.div(picture, 255))`), give a
+ * function that prepares it in the same way.
+ *
+ * A few typical inputs are enough (4 to 16). Each takes as long as some five inferences in float32;
+ * the first of each shape twice that. Under `MULAYER_PRECISION=int8` ranges alone are learned, under
+ * `float32` nothing. Other graphs that run meanwhile are observed too.
+ *
+ * @param model with a `predict`; or a function from inputs to tensors, for `execute`, for control flow
+ *   (`x => model.executeAsync(x)`) or with the preparation of the inputs in it.
+ * @param inputs one at least, one after the other; of any shapes that the model takes, with the
+ *   numbers it takes when used: a picture `[1,h,w,3]` scaled as it will be. They stay the caller's;
+ *   what the model gives is disposed.
+ * @returns when all have been run.
+ * @throws ArgumentError when there is no model, no input, something that is no tensor among the
+ *   inputs, or none in what the model gives; UnsupportedError when the backend is not `mulayer`; and
+ *   what the model throws. What was learned until then stays.
+ * @example
+ * ```ts
+ * await tf.setBackend('mulayer');
+ * const model = await tf.loadGraphModel(url);
+ * const frames = [0, 1, 2, 3].map(i => tf.randomUniform([1, 224, 224, 3], 0, 255, 'float32', i));
+ * await calibrate(model, frames);
+ * tf.dispose(frames);
+ * ```
+ */
+export declare function calibrate<T extends Tensors>(model: Predictor<T>, inputs: Iterable<T> | AsyncIterable<T>): Promise<void>;
 /**
  * One class per kind of failure, so that a caller can tell a wrong argument from a full memory.
  *

@@ -136,7 +136,7 @@ function filterOf(
 
 function onCpu(
   cpu: CpuProcessor,
-  { inputs, attributes, outputs: [y], int8, range }: Call<CpuBuffer>,
+  { inputs, attributes, outputs: [y], int8, range, correction }: Call<CpuBuffer>,
   activation: Activation,
 ): CpuBuffer {
   const { dy, filter } = inputs as Record<'dy' | 'filter', Argument<CpuBuffer>>;
@@ -157,6 +157,7 @@ function onCpu(
         activation,
         int8,
         ...(range && { range }),
+        ...(correction && { correction }),
       });
       parts.push(part);
     }

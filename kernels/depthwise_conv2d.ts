@@ -86,7 +86,7 @@ const rules = {
 
   writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
-  cpu(cpu, { inputs, attributes, outputs, int8, range }) {
+  cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
     const info = convInfo(inputs, attributes);
     const { x, filter } = inputs as { x: Argument<CpuBuffer>; filter: Argument<CpuBuffer> };
     const spec = outputs[0];
@@ -94,6 +94,7 @@ const rules = {
       depthwise(cpu, {
         ...{ x, filter, info, spec, n: spec.shape[3], activation, int8 },
         ...(range && { range }),
+        ...(correction && { correction }),
       }),
     ]);
   },

@@ -136,7 +136,7 @@ const rules = {
 
   writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
-  cpu(cpu, { inputs, attributes, outputs, int8, range }) {
+  cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
     const { aBatch, bBatch, batch, m, k, n } = dimensions(inputs, attributes);
     const a = upright(cpu, inputs.a, attributes.transposeA);
     const b = upright(cpu, inputs.b, attributes.transposeB);
@@ -145,7 +145,11 @@ const rules = {
       if (util.sizeFromShape(bBatch) === 1) {
         const patches = patchesOfMatMul(1, util.sizeFromShape(aBatch) * m, k);
         return [
-          product(cpu, { x: a, patches, w: b, n, activation, int8, ...(range && { range }) }),
+          product(cpu, {
+            ...{ x: a, patches, w: b, n, activation, int8 },
+            ...(range && { range }),
+            ...(correction && { correction }),
+          }),
         ];
       }
       const whole = cpu.fill(spec, y => {

@@ -273,6 +273,20 @@ export class MulayerBackend extends KernelBackend {
     return { layers: rows, delegated: { ...this.delegatedBefore }, ms };
   }
 
+  /** Runs what `infer` records and reads, and observes it as a whole: twice where weights are new. */
+  async calibrate(infer: () => Promise<void>): Promise<void> {
+    const { executor } = this;
+    this.finishAll();
+    executor.calibrations++;
+    try {
+      const { news } = executor;
+      await infer();
+      if (executor.news > news) await infer();
+    } finally {
+      executor.calibrations--;
+    }
+  }
+
   // Runs.
 
   /** Runs everything that is pending, and finishes what is under way. */

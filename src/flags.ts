@@ -17,7 +17,7 @@ export type Precision = 'auto' | 'int8' | 'float32';
 export interface Settings {
   split: Split;
   precision: Precision;
-  /** Largest relative RMS error that int8 may give a layer under precision `auto`. */
+  /** Noise to signal that int8 may bring to a net's outputs under precision `auto`, by estimate. */
   budget: number;
   /** CPU threads wanted, the calling one among them; 0 means the backend's own choice. */
   threads: number;
@@ -45,9 +45,12 @@ const FLAGS: Record<string, Flag> = {
   },
   /** `int8` and `float32` force the CPU's arithmetic; `auto` decides per layer by its error. */
   MULAYER_PRECISION: { initial: 'auto', ...oneOf('auto', 'int8', 'float32') },
-  /** Under precision `auto`, the relative RMS error above which a layer stays in float32. */
+  /**
+   * Under precision `auto`, the noise to signal that all int8 layers of a net together may bring to
+   * its outputs, by estimate (`passes/precision.ts`).
+   */
   MULAYER_ERROR_BUDGET: {
-    initial: 0.02,
+    initial: 0.1,
     wanted: 'a number of at least 0',
     valid: value => isNumber(value) && value >= 0,
   },

@@ -19,6 +19,8 @@ import { GpuProcessor } from './processors/gpu/processor.js';
 import { registerKernels } from './register.js';
 import type { RunReport } from './run/report.js';
 
+export { calibrate } from './calibrate.js';
+export type { Predictor, Tensors } from './calibrate.js';
 export {
   ArgumentError,
   DisposedError,

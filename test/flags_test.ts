@@ -46,11 +46,11 @@ describe('flags', () => {
 
   it('are read when a graph runs', async () => {
     setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'int8' });
-    expect(settings()).toEqual({ split: 'cpu', precision: 'int8', budget: 0.02, threads: 0 });
+    expect(settings()).toEqual({ split: 'cpu', precision: 'int8', budget: 0.1, threads: 0 });
     await tf.relu(tf.ones([1])).data();
   });
 
   it('start with their defaults', () => {
-    expect(settings()).toEqual({ split: 'auto', precision: 'auto', budget: 0.02, threads: 0 });
+    expect(settings()).toEqual({ split: 'auto', precision: 'auto', budget: 0.1, threads: 0 });
   });
 });

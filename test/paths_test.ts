@@ -43,7 +43,10 @@ describe('a backend with less', () => {
         await tf.setBackend(name);
         const actual = await infer();
         // Additions in another order, and multiply-adds that round once instead of twice.
-        actual.forEach((numbers, run) => expectNear(numbers, wanted[run], 1e-5));
+        // The mean that `auto` takes off is measured in float32 and rounded to a unit of the sums,
+        // and a unit may turn a byte.
+        const tolerance = precision === 'auto' ? 2e-2 : 1e-5;
+        actual.forEach((numbers, run) => expectNear(numbers, wanted[run], tolerance));
       });
     }
   }

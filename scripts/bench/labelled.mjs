@@ -6,11 +6,13 @@
  *     npm run bench -- labelled --nets=centernet --precisions=auto --classes
  *
  *     --classes    of the pictures whose labels are known: how many are right in each class
+ *     --dot=i16    another integer product (MULAYER_DOT): with i16 the answers of machines whose dot
+ *                  takes 8 bits exactly, depthwise filters in int8 among them
  *
  * CenterNet, NanoDet-g: 82 labelled pictures, how many are right. faceres: 66 face crops, on how
  * many the age is tfjs-wasm's. Inception v3: the same of 61 photographs. ESRGAN-slim: PSNR against
- * the result it is shipped with. `int8` is the share of the last inference's multiply-accumulates
- * that ran on 8-bit integers.
+ * the result it is shipped with. `int8` is the share of all multiply-accumulates that ran on 8-bit
+ * integers, but for those of the first inference.
  *
  * It ends with exit code 1 when precision `auto` misses what it has to reach, and says where.
  */
@@ -37,6 +39,7 @@ export async function main(args) {
       nets: { type: 'string', default: Object.keys(NETS).join(',') },
       precisions: { type: 'string', default: 'float32,int8,auto' },
       classes: { type: 'boolean', default: false },
+      dot: { type: 'string', default: 'auto' },
     },
   });
   const nets = values.nets.split(',');
@@ -65,7 +68,10 @@ export async function main(args) {
       const page = await browser.page(`${server.url}/`, {
         log: (type, text) => ['error', 'warning'].includes(type) && console.error(text),
       });
-      const settings = JSON.stringify(precisions.map(precision => ({ split: 'cpu', precision })));
+      const { dot } = values;
+      const settings = JSON.stringify(
+        precisions.map(precision => ({ split: 'cpu', precision, dot })),
+      );
       const rows =
         net === 'esrgan'
           ? ofShipped(await page.evaluate(`accuracy.shipped(${settings})`))

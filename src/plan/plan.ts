@@ -3,6 +3,7 @@
  * next. `layers[i]` speaks of the i-th node, and of the layer into which it was fused as the last one.
  */
 import type { Chain } from '../passes/fuse.js';
+import type { Observations } from '../passes/precision.js';
 import { Trial } from './trial.js';
 
 /** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
@@ -18,8 +19,12 @@ export interface Layer {
    * and packed. Training brings new ones every step; two models of one structure, each its own.
    */
   readonly weights: WeakSet<object>;
-  /** Relative RMS difference between the int8 and the float32 result; undefined: not measured. */
-  error?: number;
+  /** What int8 does to it with each of these weights. */
+  observations: WeakMap<object, Observations>;
+  /** Noise to signal that int8 brought to its result, with the weights measured last. */
+  noise?: number;
+  /** What precision `auto` has chosen for this run. */
+  int8?: boolean;
   /** [min, max] that its result has had as bytes; widened when something falls out of it. */
   range?: readonly [number, number];
   /** Its lowering looks at numbers, and so waits for all that is under way. */
@@ -42,7 +47,10 @@ export class Plan {
   private placedFor = '';
 
   constructor(nodes: number) {
-    this.layers = Array.from({ length: nodes }, () => ({ weights: new WeakSet() }));
+    this.layers = Array.from({ length: nodes }, () => ({
+      weights: new WeakSet(),
+      observations: new WeakMap(),
+    }));
   }
 
   /** The placements for these circumstances, made once and kept until they change. */
@@ -57,7 +65,8 @@ export class Plan {
   /** Makes the next run measure errors and ranges anew. */
   forgetNumbers(): void {
     for (const layer of this.layers) {
-      delete layer.error;
+      layer.observations = new WeakMap();
+      delete layer.noise;
       delete layer.range;
     }
   }

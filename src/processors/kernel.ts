@@ -30,6 +30,11 @@ export interface Call<B> {
    * floats; one that can notes the range it saw (`Quantised.spread`).
    */
   readonly range?: Range;
+  /**
+   * Taken off a result in int8: what int8 adds to each channel in the mean, before the activation.
+   * [channels] of the whole layer, of which a slice has the first ones.
+   */
+  readonly correction?: Float32Array;
 }
 
 export interface Kernel extends Rules {

@@ -20,7 +20,7 @@ import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
-import { roundTripError } from '../passes/precision.js';
+import { chooseInt8, FAR, Observation, Observations, sharesOf } from '../passes/precision.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
@@ -33,6 +33,7 @@ import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
 import { Fuser } from './fuser.js';
+import { observe, scaleOf } from './observer.js';
 import type { LayerReport } from './report.js';
 import { cutShape, Transfers } from './transfers.js';
 
@@ -59,6 +60,8 @@ interface Run {
   readonly plan: Plan;
   readonly settings: Settings;
   readonly isRehearsal: boolean;
+  /** Whether it computes in float32 and learns, from the beginning or from a step on. */
+  observing: boolean;
 }
 
 /** A step that has been issued and not been retired. */
@@ -78,6 +81,14 @@ export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
   layers: LayerReport[] = [];
   ms = 0;
+  /** Calls of `calibrate` under way: each run observes as a first one does, and adds to what is known. */
+  calibrations = 0;
+  /** Weights that came for the first time, or unfolded: a run with some is no whole observation. */
+  news = 0;
+  /** What layers of the run under way take off their int8 results. */
+  private readonly corrections = new WeakMap<Node, Float32Array>();
+  /** `sharesOf` the steps so placed, which takes 0.4 ms of 200. */
+  private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly fuser: Fuser;
@@ -107,7 +118,8 @@ export class Executor {
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
-    const rule = this.resolve(settings.split, plan, nodes);
+    const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
+    const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
     const placements = plan.place(this.circumstances(rule, steps), () =>
@@ -117,15 +129,21 @@ export class Executor {
         { gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.gpuSupports(node) },
       ),
     );
-    const bytes = this.placeBytes(steps, placements, plan, settings);
-    this.layers = yield* this.all({ steps, placements, bytes, plan, settings, isRehearsal });
-    if (settings.split === 'auto' && plan.runs > 0 && plan.trial.isRunning) {
+    if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
+    const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
+    const run: Run = { steps, placements, bytes, plan, settings, isRehearsal, observing };
+    this.layers = yield* this.all(run);
+    if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.ms = performance.now() - start;
+  }
+
+  private get isCalibrating(): boolean {
+    return this.calibrations > 0;
   }
 
   /** Issues and retires all steps. */
@@ -173,15 +191,16 @@ export class Executor {
   }
 
   /** Whether a step may be issued while these are under way. */
-  private mayIssue(
-    { placements, plan }: Run,
-    index: number,
-    underWay: readonly UnderWay[],
-  ): boolean {
+  private mayIssue(run: Run, index: number, underWay: readonly UnderWay[]): boolean {
     if (underWay.length === 0) return true;
-    const waits = placements[index].where !== 'cpu' || plan.runs === 0 || this.cpu.threads === 1;
-    const bytes = underWay.reduce((sum, step) => sum + step.bytes, 0);
-    return !waits && underWay.length < AHEAD && bytes < AHEAD_BYTES;
+    const { where } = run.placements[index];
+    const { node, at } = run.steps[index];
+    // What a lowering would wait for, the page need not.
+    const waits = where !== 'cpu' || run.observing || run.plan.layers[at].looks;
+    if (waits || underWay.length >= AHEAD || this.cpu.threads === 1) return false;
+    if (underWay.reduce((sum, { bytes }) => sum + bytes, 0) >= AHEAD_BYTES) return false;
+    // What is learned from an input must not have to be computed again.
+    return this.mustReadBack(node) || !this.isNews(run, index);
   }
 
   private *issue(run: Run, index: number): Generator<Pause, UnderWay> {
@@ -190,8 +209,6 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark, bytes: 0 };
     if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
-    // What it will wait for, the page need not.
-    if (layer.looks) yield* this.cpuDone();
     const { waits } = this.cpu;
     const { row, guarded } = yield* this.step(run, index);
     layer.looks = this.cpu.waits > waits;
@@ -263,12 +280,12 @@ export class Executor {
   private placeBytes(
     steps: readonly Step[],
     placements: readonly Placement[],
-    { layers: byNode, runs }: Plan,
+    { layers: byNode }: Plan,
     settings: Settings,
   ): (readonly Layer[] | undefined)[] {
     const nodes = steps.map(({ node }) => node);
     const layers = steps.map(({ at }) => byNode[at]);
-    if (runs === 0 || settings.precision === 'float32') return nodes.map(() => undefined);
+    if (settings.precision === 'float32') return nodes.map(() => undefined);
     const groups = placeBytes(nodes, {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
@@ -302,12 +319,12 @@ export class Executor {
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
   private *step(
-    { steps, placements, bytes, plan, settings }: Run,
+    run: Run,
     index: number,
   ): Generator<Pause, { row: LayerReport; guarded: Quantised | undefined }> {
+    const { steps, placements, bytes, plan, settings } = run;
     const { node, at } = steps[index];
     const [placement, group, layer] = [placements[index], bytes[index], plan.layers[at]];
-    const observing = plan.runs === 0;
     const { transfers } = this;
     const { bytesToGpu, bytesFromGpu, readbacks } = transfers;
     let int8 = false;
@@ -315,16 +332,17 @@ export class Executor {
     let guarded: Quantised | undefined;
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
-      int8 = yield* this.decideInt8(node, placement, layer, settings, observing);
+      int8 = yield* this.decideInt8(run, index);
       try {
         const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
-        if (group && (int8 || isBlend)) guarded = yield* this.computeBytes(node, layer, group);
+        const asBytes = group && !run.observing && (int8 || isBlend);
+        if (asBytes) guarded = yield* this.computeBytes(node, layer, group);
         else this.compute(node, placement, int8);
         const mayBeBytes =
           settings.precision !== 'float32' &&
           (isBlend || this.mayBeInt8(node, placement, settings));
         if (placement.where !== 'cpu') yield* this.cpuDone();
-        if (observing && mayBeBytes) yield* this.learnRange(node, layer);
+        if (run.observing && mayBeBytes) yield* this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
@@ -352,27 +370,86 @@ export class Executor {
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
       bytesFromGpu: transfers.bytesFromGpu - bytesFromGpu,
       readbacks: transfers.readbacks - readbacks,
-      ...(layer.error === undefined ? {} : { int8Error: layer.error }),
+      ...(layer.noise === undefined ? {} : { int8Error: layer.noise }),
     };
     return { row, guarded };
   }
 
-  /**
-   * Whether the CPU's part runs in int8: only where the weights came twice, and under precision
-   * `auto` only where the layer's own error, measured once, is within the budget.
-   */
-  private *decideInt8(
-    node: Node,
-    placement: Placement,
-    layer: Layer,
+  /** Under precision `auto`: which layers run in int8 where they can. */
+  private choose(
+    steps: readonly Step[],
+    placements: readonly Placement[],
+    plan: Plan,
     settings: Settings,
-    observing: boolean,
-  ): Generator<Pause, boolean> {
-    if (!this.mayBeInt8(node, placement, settings)) return false;
-    if (settings.precision === 'auto') layer.error ??= yield* this.measureError(node);
-    const can = !observing && isInt8(node, layer, settings);
-    layer.weights.add(node.inputs[node.kernel.weights!].value);
-    return can;
+  ): void {
+    const shares = this.shares.get(placements) ?? sharesOf(steps.map(({ node }) => node));
+    this.shares.set(placements, shares);
+    const candidates = steps.flatMap(({ node, at }, i) => {
+      if (!this.mayBeInt8(node, placements[i], settings)) return [];
+      const layer = plan.layers[at];
+      const { last } = layer.observations.get(weightsOf(node)) ?? {};
+      if (last) layer.noise = last.noise;
+      const { noise = NaN } = layer;
+      return { layer, noise, share: shares[i], macs: node.kernel.macs?.(node) ?? 0 };
+    });
+    const chosen = chooseInt8(candidates, settings.budget);
+    candidates.forEach(({ layer }, i) => (layer.int8 = chosen[i]));
+  }
+
+  /** Whether the CPU's part runs in int8; what is not known yet is measured. */
+  private *decideInt8(run: Run, index: number): Generator<Pause, boolean> {
+    const { steps, placements, plan, settings } = run;
+    const { node, at, isOpen } = steps[index];
+    if (!this.mayBeInt8(node, placements[index], settings)) return false;
+    const layer = plan.layers[at];
+    const isConstant = layer.weights.has(weightsOf(node));
+    const wanted = isInt8(node, layer, settings);
+    if (isOpen || !isConstant) this.news++;
+    layer.weights.add(weightsOf(node));
+    if (settings.precision === 'int8' || isOpen) return wanted && !run.observing;
+    // Weights that are new each time, as in training, are measured once.
+    if (!isConstant && layer.noise !== undefined) return false;
+    const isAsChosen = yield* this.observe(run, index);
+    return wanted && !run.observing && isAsChosen;
+  }
+
+  /** Whether the input of a layer chosen for int8 is of another scale than all that were observed. */
+  private isNews({ steps, settings, plan }: Run, index: number): boolean {
+    const { node, at } = steps[index];
+    const { observations, int8 } = plan.layers[at];
+    if (settings.precision !== 'auto' || !int8) return false;
+    if (Object.values(node.inputs).some(({ value }) => value.error)) return false;
+    const known = observations.get(weightsOf(node));
+    const scale = known && scaleOf(this.cpuCall(node, undefined, false));
+    return scale !== undefined && !known!.near(scale);
+  }
+
+  /**
+   * Sees to it that what int8 does to inputs like this one is known where it matters. An input of
+   * another scale than all before, a picture after zeros say, makes the rest of this run an observing
+   * one.
+   *
+   * @returns whether int8 brings about the noise that the layer was chosen for, or less.
+   */
+  private *observe(run: Run, index: number): Generator<Pause, boolean> {
+    const { node, at } = run.steps[index];
+    const layer = run.plan.layers[at];
+    const known = layer.observations.get(weightsOf(node));
+    if (known && !layer.int8 && !run.observing) return false;
+    if (this.isNews(run, index)) run.observing = true;
+    const scale = scaleOf(this.cpuCall(node, undefined, false));
+    if (scale === undefined) return true;
+    let observation = known?.near(scale);
+    if (!observation || run.observing) {
+      observation ??= new Observation(scale);
+      yield* this.measure(node, observation);
+    }
+    const expected = layer.noise ?? Infinity;
+    layer.observations.set(weightsOf(node), (known ?? new Observations()).add(observation));
+    layer.noise = observation.noise;
+    const { correction } = observation;
+    if (correction) this.corrections.set(node, correction);
+    return observation.noise <= FAR * expected;
   }
 
   private mayBeInt8(node: Node, { where }: Placement, { precision }: Settings): boolean {
@@ -383,17 +460,16 @@ export class Executor {
     );
   }
 
-  /** Relative RMS difference of the int8 from the float32 result of the whole layer on the CPU. */
-  private *measureError(node: Node): Generator<Pause, number> {
+  /** Measures what int8 does to the whole layer on the CPU. */
+  private *measure(node: Node, observation: Observation): Generator<Pause, void> {
     const kernel = this.kernelOf(node);
-    const [exact] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, false));
-    yield* this.cpuDone();
-    const [rounded] = kernel.cpu(this.cpu, this.cpuCall(node, undefined, true));
-    yield* this.cpuDone();
-    const error = roundTripError(exact.numbers(), rounded.numbers());
-    exact.free();
-    rounded.free();
-    return error;
+    const { cpu } = this;
+    const done = () => this.cpuDone();
+    yield* observe(observation, this.cpuCall(node, undefined, false), function* (call) {
+      const [buffer] = kernel.cpu(cpu, call);
+      yield* done();
+      return buffer;
+    });
   }
 
   /**
@@ -453,7 +529,9 @@ export class Executor {
     yield* this.cpuDone();
     if (!output.cpu) return;
     const range = this.cpu.range(output.cpu as CpuBuffer);
-    if (range.every(Number.isFinite)) layer.range = range;
+    if (!range.every(Number.isFinite)) return;
+    const { range: old = range } = layer;
+    layer.range = this.isCalibrating ? unionOf([old, range]) : (betterRange(old, range) ?? old);
   }
 
   private compute(node: Node, placement: Placement, int8: boolean): void {
@@ -485,7 +563,8 @@ export class Executor {
 
   private cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
     const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
-    return callOf(node, slice, int8, argument);
+    const correction = int8 ? this.corrections.get(node) : undefined;
+    return { ...callOf(node, slice, int8, argument), ...(correction && { correction }) };
   }
 
   private gpuCall(node: Node, slice: Slice | undefined) {
@@ -495,12 +574,13 @@ export class Executor {
 
 /**
  * Whether a layer that can run in int8 does: only where the weights came twice, and under precision
- * `auto` only where its own error is known to be within the budget.
+ * `auto` only where it was chosen.
  */
-function isInt8(node: Node, layer: Layer, { precision, budget }: Settings): boolean {
-  if (!layer.weights.has(node.inputs[node.kernel.weights!].value)) return false;
-  return precision === 'int8' || (layer.error !== undefined && layer.error <= budget);
+function isInt8(node: Node, { weights, int8 }: Layer, { precision }: Settings): boolean {
+  return weights.has(weightsOf(node)) && (precision === 'int8' || !!int8);
 }
+
+const weightsOf = ({ kernel, inputs }: Node): Value => inputs[kernel.weights!].value;
 
 /** Output channels [from, to) of a node, and what they need. */
 interface Slice {

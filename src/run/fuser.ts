@@ -30,6 +30,8 @@ export interface Step {
   readonly members: readonly Node[];
   /** Index of the last of them: `plan.layers[at]` is what is known of the step. */
   readonly at: number;
+  /** Whether more will be folded into it should its constants come again. */
+  readonly isOpen?: boolean;
 }
 
 export class Fuser {
@@ -54,6 +56,7 @@ export class Fuser {
     for (const chain of plan.chains) {
       // Folded weights are as constant as what they are made of.
       let isFolded = false;
+      let isOpen = false;
       const fusion = shorten(chain, nodes, {
         rules: name => this.kernels.get(name)!,
         has: (activation, name) =>
@@ -64,14 +67,18 @@ export class Fuser {
           const areConstant = fold.constants.every(value => plan.constants.has(value));
           const folded = areConstant ? this.folded(fold) : undefined;
           isFolded = !!folded;
+          isOpen = !areConstant;
           return folded;
         },
       });
-      if (!fusion) continue;
+      if (!fusion) {
+        steps[chain.base] = { ...steps[chain.base]!, isOpen };
+        continue;
+      }
       const { node, members } = fusion;
       for (const index of members) steps[index] = undefined;
       const at = members.at(-1)!;
-      steps[at] = { node, members: members.map(index => nodes[index]), at };
+      steps[at] = { node, members: members.map(index => nodes[index]), at, isOpen };
       if (isFolded) plan.layers[at].weights.add(node.inputs[node.kernel.weights!].value);
     }
     for (const value of seen) plan.constants.add(value);

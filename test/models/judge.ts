@@ -37,6 +37,8 @@ export interface Setting {
   /** `MULAYER_SPLIT`. */
   readonly split: number | 'auto' | 'cpu';
   readonly precision: 'float32' | 'int8' | 'auto';
+  /** `MULAYER_DOT`. */
+  readonly dot?: string;
 }
 
 /** One picture, ready for one net, with what tfjs makes of it. */
@@ -156,9 +158,10 @@ export async function infer(
   return values.map(one => one.slice());
 }
 
-export function set({ split, precision }: Setting): void {
+export function set({ split, precision, dot = 'auto' }: Setting): void {
   tf.env().set('MULAYER_SPLIT', split);
   tf.env().set('MULAYER_PRECISION', precision);
+  tf.env().set('MULAYER_DOT', dot);
 }
 
 /** Nets that have made their first inference: it only observes, in float32 whatever the setting. */

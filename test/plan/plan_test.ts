@@ -23,7 +23,7 @@ describe('Plan', () => {
     const plan = new Plan(3);
     expect(plan.runs).toBe(0);
     expect(plan.layers.length).toBe(3);
-    expect(plan.layers.map(({ error, refused }) => [error, refused])).toEqual([
+    expect(plan.layers.map(({ noise, refused }) => [noise, refused])).toEqual([
       [undefined, undefined],
       [undefined, undefined],
       [undefined, undefined],

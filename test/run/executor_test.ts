@@ -5,6 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { explain } from '../../src/index.js';
+import { meanDifference, powersOf, ratioOf } from '../../src/passes/precision.js';
 import { expectNear, hasGpu, heapBytes, setFlags, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
 
@@ -49,15 +50,74 @@ describe('precision', () => {
     expect(seen.slice(2)).toEqual(['int8', 'int8', 'int8']);
   });
 
-  it('auto measures the error of int8 and tells it', async () => {
+  it('auto measures the noise of int8 and tells it', async () => {
     const w = filter();
     const { row, numbers: exact } = await layer(random(1, 65, 64), w);
     expect(row.int8Error).toBeGreaterThan(0);
     expect(row.int8Error).toBeLessThan(0.02);
     const { numbers } = await layer(random(1, 65, 64), w);
-    const squares = (numbers: number[]) => numbers.reduce((sum, v) => sum + v * v, 0);
-    const error = squares([...exact].map((v, i) => v - numbers[i])) / squares([...exact]);
-    expect(Math.sqrt(error)).toBeCloseTo(row.int8Error!, 6);
+    expect(ratioOf(powersOf(exact, numbers, 64))).toBeCloseTo(row.int8Error!, 6);
+  });
+
+  it('auto takes off what int8 adds to each channel in the mean, of that input and of others', async () => {
+    const errors: Record<string, number[]> = {};
+    for (const precision of ['int8', 'auto']) {
+      const w = filter();
+      const run = async (seed: number) => {
+        // All positive, as after a ReLU: what rounding does to weights does not cancel out.
+        const x = tf.abs(random(seed, 256, 64));
+        const y = tf.tidy(() => tf.matMul(x, w));
+        const numbers = await y.data();
+        const { precision } = explain().layers.at(-1)!;
+        tf.dispose([x, y]);
+        return { numbers, precision };
+      };
+      const rms = (of: Float64Array) => Math.sqrt(of.reduce((sum, v) => sum + v * v, 0));
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32' });
+      const exact = [await run(1), await run(2)];
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: precision as 'auto' });
+      await run(1);
+      if (precision === 'int8') await run(1);
+      const rounded = [await run(1), await run(2)];
+      expect(rounded.map(one => one.precision)).toEqual(['int8', 'int8']);
+      errors[precision] = exact.map(({ numbers }, i) =>
+        rms(meanDifference(numbers as Float32Array, rounded[i].numbers as Float32Array, 64)),
+      );
+    }
+    expect(errors.auto[0]).toBeLessThan(0.05 * errors.int8[0]);
+    expect(errors.auto[1]).toBeLessThan(0.3 * errors.int8[1]);
+  });
+
+  it('auto takes off nothing of zeros', async () => {
+    const w = filter();
+    for (const seed of [1, 2]) await layer(random(seed, 64, 64), w);
+    await layer(tf.zeros([64, 64]), w);
+    const { row, numbers } = await layer(tf.zeros([64, 64]), w);
+    expect(row.precision).toBe('int8');
+    expectNear(numbers, new Array<number>(64 * 64).fill(0), 1e-20);
+  });
+
+  it('auto keeps in float32 what is above the budget together, the worst for its work first', async () => {
+    const [wide, narrow] = [random(2, 64, 256), random(3, 256, 64)];
+    const net = async (budget: number) => {
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_ERROR_BUDGET: budget });
+      const y = tf.tidy(() => tf.matMul(tf.relu(tf.matMul(random(1, 64, 64), wide)), narrow));
+      await y.data();
+      y.dispose();
+      return explain().layers.filter(({ macs }) => macs > 0);
+    };
+    await net(1);
+    const rows = await net(1);
+    expect(rows.map(({ precision }) => precision)).toEqual(['int8', 'int8']);
+    const [a, b] = rows.map(({ int8Error }) => int8Error!);
+    const both = Math.hypot(a, b);
+    const precisions = async (budget: number) =>
+      (await net(budget)).map(({ precision }) => precision);
+    expect(await precisions(1.01 * both)).toEqual(['int8', 'int8']);
+    expect(await precisions(0.99 * both)).toEqual(
+      a < b ? ['int8', 'float32'] : ['float32', 'int8'],
+    );
+    expect(await precisions(0.99 * Math.min(a, b))).toEqual(['float32', 'float32']);
   });
 
   it('auto keeps a layer in float32 whose error is above the budget', async () => {

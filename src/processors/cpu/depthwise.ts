@@ -46,7 +46,7 @@ export function depthwise(cpu: CpuProcessor, d: Depthwise): CpuBuffer {
 /** @param to pointer to floats; to bytes where `bytes` says which. */
 function int8Depthwise(
   cpu: CpuProcessor,
-  { x, info, activation }: Depthwise,
+  { x, info, activation, correction }: Depthwise,
   { scale, zero }: Quantisation,
   packed: PackedWeights,
   to: number,
@@ -58,7 +58,7 @@ function int8Depthwise(
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const offsets = tapOffsets(info, patches.paddedWidth);
-  withScales(cpu, { scale, zero: zero - xor }, packed, (corrections, scales) => {
+  withScales(cpu, { scale, zero: zero - xor }, packed, correction, (corrections, scales) => {
     cpu.withNumbers(Int32Array.from(offsets), taps => {
       for (let i = 0; i < batchSize; i++) {
         cpu.heap.kernels.qu8Depthwise(

@@ -41,6 +41,9 @@ export function paysForTaps(cpu: CpuProcessor): boolean {
 /** Whether the machine has the dot as one instruction, with exact sums. */
 export const isOneInstruction = (dot: DotKind): boolean => dot === 'usdot' || dot === 'sdot';
 
+/** Sums stay far from 2^31 with it; NaN and infinity are above it. */
+const LARGEST_SHIFT = 2 ** 28;
+
 /** How weights are packed: for a product, or for the taps of a depthwise filter. */
 export type Layout = DotKind | 'taps';
 
@@ -110,15 +113,26 @@ export function packWeights(
   return packed;
 }
 
-/** Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it. */
+/**
+ * Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it.
+ *
+ * The mean of what int8 adds is taken off the sums, in whole units of them: a unit is far below the
+ * noise.
+ *
+ * @param mean `Call.correction`
+ */
 export function withScales(
   cpu: CpuProcessor,
   x: Quantisation,
   { scales: scaleW, sums }: PackedWeights,
+  mean: Float32Array | undefined,
   use: (corrections: number, scales: number) => void,
 ): void {
   const scales = scaleW.map(scale => x.scale * scale);
-  const corrections = sums.map(sum => -x.zero * sum);
+  const corrections = sums.map((sum, i) => {
+    const units = mean ? Math.round(mean[i] / scales[i]) : 0;
+    return -x.zero * sum - (Math.abs(units) < LARGEST_SHIFT ? units : 0);
+  });
   cpu.withNumbers(scales, toScales =>
     cpu.withNumbers(corrections, toCorrections => use(toCorrections, toScales)),
   );
@@ -194,6 +208,8 @@ export interface Int8Layer {
   readonly int8: boolean;
   /** Of y, where it shall be bytes. */
   readonly range?: Range;
+  /** See `Call.correction`. */
+  readonly correction?: Float32Array;
 }
 
 /** How y becomes bytes, and where its own range is noted. */

@@ -30,7 +30,7 @@ export function product(cpu: CpuProcessor, p: Product): CpuBuffer {
     cpu,
     { shape: [batch, pixels, p.n], dtype: 'float32' },
     p,
-    () => packWeights(cpu, dotFor(cpu, p.n), p.w, segmentOffsets.length, segmentLength, p.n),
+    () => packWeights(cpu, dotOf(cpu, p), p.w, segmentOffsets.length, segmentLength, p.n),
     (input, packed, to, bytes) => int8Product(cpu, p, input, packed, to, bytes),
     y => floatProduct(cpu, p, y),
   );
@@ -103,23 +103,28 @@ export function dotFor(cpu: CpuProcessor, n: number): DotKind {
   return dot === 'usdot7' && isNarrow && !isForced ? 'i16' : dot;
 }
 
+/** A slice takes the product of the whole layer, on which its correction was measured. */
+const dotOf = (cpu: CpuProcessor, { n, correction }: Product): DotKind =>
+  dotFor(cpu, correction?.length ?? n);
+
 /** @param to pointer to floats; to bytes where `bytes` says which. */
 function int8Product(
   cpu: CpuProcessor,
-  { x, patches, n, activation }: Product,
+  p: Product,
   { scale, zero }: Quantisation,
   packed: PackedWeights,
   to: number,
   bytes?: Bytes,
 ): void {
+  const { x, patches, n, activation, correction } = p;
   const { kernels } = cpu.heap;
-  const dot = dotFor(cpu, n);
+  const dot = dotOf(cpu, p);
   // Signed products read x - 128, which is x with its top bit flipped.
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
   const pitch = patches.pixels * n * (bytes ? 1 : 4);
-  withScales(cpu, { scale, zero: zero - xor }, packed, (corrections, scales) => {
+  withScales(cpu, { scale, zero: zero - xor }, packed, correction, (corrections, scales) => {
     withOffsets(cpu, patches, offsets => {
       for (let i = 0; i < patches.batch; i++) {
         kernels[gemm](

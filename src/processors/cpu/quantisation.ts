@@ -15,6 +15,9 @@ export interface Quantisation {
 /** Largest quantised activation. */
 const QUINT8_MAX = 255;
 
+/** Any would do for zeros; this one is far from that of anything else (`passes/precision.ts`). */
+const SCALE_OF_ZEROS = 2 ** -100;
+
 /** A range this many times as wide as the numbers in it has lost them a bit: it is learned anew. */
 const TOO_WIDE = 2;
 
@@ -24,7 +27,7 @@ export function quantisationOf([min, max]: Range): Quantisation | undefined {
   const high = Math.max(max, 0);
   const scale = (high - low) / QUINT8_MAX;
   if (!Number.isFinite(scale)) return undefined;
-  if (scale === 0) return { scale: 1, zero: 0 };
+  if (scale === 0) return { scale: SCALE_OF_ZEROS, zero: 0 };
   // A range below the smallest normal float would make 1/scale infinite.
   if (!Number.isFinite(Math.fround(1 / scale))) return undefined;
   return { scale, zero: Math.min(Math.max(Math.round(-low / scale), 0), QUINT8_MAX) };
