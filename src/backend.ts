@@ -26,8 +26,8 @@ import type { CpuBuffer, CpuProcessor } from './processors/cpu/processor.js';
 import type { GpuProcessor } from './processors/gpu/processor.js';
 import type { Kernel } from './processors/kernel.js';
 import type { Numbers } from './processors/processor.js';
-import type { Pause } from './run/executor.js';
 import { Executor } from './run/executor.js';
+import type { Pause } from './run/pipeline.js';
 import type { RunReport } from './run/report.js';
 import { nextTurn } from './run/turn.js';
 

@@ -1,22 +1,14 @@
 /**
- * Runs what was recorded. A run is a generator that pauses after each step, before each blocking
- * read-back and where it has to wait, so one piece of code serves both readers: `readSync` exhausts
- * it at once, `read` lets the page live between the steps.
+ * Runs what was recorded: fuses it, places it, and lets the steps go through the pipeline
+ * (`pipeline.ts`), each as a call of its kernel (`lowering.ts`). What a step learns, the range of its
+ * result and what int8 does to it, is kept in its plan for the runs that follow.
  *
- * Where the CPU has several threads, steps are issued ahead of what they compute, and retired in
- * their order when they are done, so that no thread waits for the next step's lowering:
- *
- *     issue ──► │ step 8 │ step 7 │ step 6 │ step 5 │ ──► done? in its range? ──► retire
- *                    the threads are here ─┘    └─ no: computed again; 6, 7, 8 are issued anew
- *
- * What a step reads is given back when it is retired: it may be needed for that second time.
- *
- * In a split layer the GPU's commands are submitted and flushed first, then the CPU computes its
- * slice: both work at once.
+ * A run is a generator that pauses after each step, before each blocking read-back and where it has
+ * to wait, so one piece of code serves both readers: `readSync` exhausts it at once, `read` lets the
+ * page live between the steps.
  */
 import type { Settings, Split } from '../flags.js';
-import type { Graph, Node, Use } from '../graph/graph.js';
-import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Graph, Node } from '../graph/graph.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
@@ -27,29 +19,17 @@ import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
-import type { Range } from '../processors/cpu/quantisation.js';
 import { betterRange, unionOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
-import type { Argument, Call, Kernel } from '../processors/kernel.js';
+import type { Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
 import { Fuser } from './fuser.js';
+import { Lowering } from './lowering.js';
 import { observe, scaleOf } from './observer.js';
+import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
+import { pipeline } from './pipeline.js';
 import type { LayerReport } from './report.js';
-import { cutShape, Transfers } from './transfers.js';
-
-/**
- * Why a run pauses: a turn of the event loop may be taken, the GPU be waited for, or the CPU's
- * threads be helped until they are so far (`CpuProcessor.work`).
- */
-export type Pause = 'turn' | 'gpu' | { readonly mark: number };
-
-/**
- * Steps issued and not retired at most: enough that threads find the next one ready. Large ones take
- * long, so fewer of them will do. CenterNet in int8 holds 64 MB at most with 8 always; so 36, as
- * without.
- */
-const AHEAD = 8;
-const AHEAD_BYTES = 4e6;
+import { Transfers } from './transfers.js';
 
 /** What is the same for all steps of a run. */
 interface Run {
@@ -64,19 +44,6 @@ interface Run {
   observing: boolean;
 }
 
-/** A step that has been issued and not been retired. */
-interface UnderWay {
-  readonly index: number;
-  /** It is done when the CPU is so far. */
-  mark: number;
-  /** Of its results. */
-  readonly bytes: number;
-  /** Absent where nobody wanted it. */
-  readonly row?: LayerReport;
-  /** Bytes whose range has not been looked at. */
-  guarded?: Quantised | undefined;
-}
-
 export class Executor {
   /** Rows of the last run, and its time in milliseconds. */
   layers: LayerReport[] = [];
@@ -85,21 +52,21 @@ export class Executor {
   calibrations = 0;
   /** Weights that came for the first time, or unfolded: a run with some is no whole observation. */
   news = 0;
-  /** What layers of the run under way take off their int8 results. */
-  private readonly corrections = new WeakMap<Node, Float32Array>();
   /** `sharesOf` the steps so placed, which takes 0.4 ms of 200. */
   private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
+  private readonly lowering: Lowering;
   private readonly fuser: Fuser;
 
   constructor(
     private readonly graph: Graph,
-    private readonly kernels: ReadonlyMap<string, Kernel>,
+    kernels: ReadonlyMap<string, Kernel>,
     readonly cpu: CpuProcessor,
     readonly gpu: GpuProcessor | undefined,
   ) {
     this.transfers = new Transfers(cpu, gpu);
+    this.lowering = new Lowering(kernels, cpu, gpu, this.transfers);
     this.fuser = new Fuser(kernels, cpu);
   }
 
@@ -126,13 +93,15 @@ export class Executor {
       partition(
         steps.map(({ node }) => node),
         rule,
-        { gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.gpuSupports(node) },
+        {
+          gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node),
+        },
       ),
     );
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
     const run: Run = { steps, placements, bytes, plan, settings, isRehearsal, observing };
-    this.layers = yield* this.all(run);
+    this.layers = yield* pipeline(this.cpu, this.workOf(run));
     if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
@@ -146,76 +115,45 @@ export class Executor {
     return this.calibrations > 0;
   }
 
-  /** Issues and retires all steps. */
-  private *all(run: Run): Generator<Pause, LayerReport[]> {
-    const rows: LayerReport[] = [];
-    const underWay: UnderWay[] = [];
-    let [next, last] = [0, performance.now()];
-    while (next < run.steps.length || underWay.length > 0) {
-      if (next < run.steps.length && this.mayIssue(run, next, underWay)) {
-        underWay.push(yield* this.issue(run, next++));
-        this.tellErrors(run, underWay);
-        yield 'turn';
-        continue;
-      }
-      const [oldest] = underWay;
-      this.tellErrors(run, underWay);
-      if (!this.cpu.isDone(oldest.mark)) {
-        yield { mark: oldest.mark };
-      } else if (this.leftItsRange(run, oldest)) {
-        for (const { index } of underWay.splice(1)) this.drop(run.steps[index]);
-        next = oldest.index + 1;
-        yield* this.repeat(run, oldest);
-      } else {
-        underWay.shift();
-        this.retire(run.steps[oldest.index]);
-        if (oldest.row) {
-          const end = this.endOf(oldest, last);
-          rows.push({ ...oldest.row, ms: end - last });
-          last = end;
-        }
-        yield 'turn';
-      }
-    }
-    return rows;
+  /** A run, as the pipeline sees it. */
+  private workOf(run: Run): Work {
+    return {
+      length: run.steps.length,
+      isAlone: index => this.isAlone(run, index),
+      issue: index => this.issue(run, index),
+      mustRepeat: step => this.leftItsRange(run, step),
+      repeat: step => this.repeat(run, step),
+      drop: index => this.drop(run.steps[index]),
+      fail: (index, error) => {
+        for (const value of run.steps[index].node.outputs) value.error = error;
+      },
+      retire: index => this.retire(run.steps[index]),
+    };
   }
 
-  /**
-   * When a step was done: when its kernels were, where they were computed by others while this thread
-   * did something else; at the latest now.
-   */
-  private endOf({ mark }: UnderWay, before: number): number {
-    const now = performance.now();
-    const over = this.cpu.overAt(mark) - performance.timeOrigin;
-    return over > before && over < now ? over : now;
-  }
-
-  /** Whether a step may be issued while these are under way. */
-  private mayIssue(run: Run, index: number, underWay: readonly UnderWay[]): boolean {
-    if (underWay.length === 0) return true;
-    const { where } = run.placements[index];
+  /** Whether a step is only issued when all before it are over. */
+  private isAlone(run: Run, index: number): boolean {
     const { node, at } = run.steps[index];
+    if (run.placements[index].where !== 'cpu' || run.observing) return true;
     // What a lowering would wait for, the page need not.
-    const waits = where !== 'cpu' || run.observing || run.plan.layers[at].looks;
-    if (waits || underWay.length >= AHEAD || this.cpu.threads === 1) return false;
-    if (underWay.reduce((sum, { bytes }) => sum + bytes, 0) >= AHEAD_BYTES) return false;
+    if (run.plan.layers[at].looks || this.lowering.mustReadBack(node)) return true;
     // What is learned from an input must not have to be computed again.
-    return this.mustReadBack(node) || !this.isNews(run, index);
+    return this.isNews(run, index);
   }
 
-  private *issue(run: Run, index: number): Generator<Pause, UnderWay> {
+  private *issue(run: Run, index: number): Generator<Pause, Issued> {
     const { node, members, at } = run.steps[index];
     const placement = run.placements[index];
     const layer = run.plan.layers[at];
-    if (!node.wanted && !run.isRehearsal) return { index, mark: this.cpu.mark, bytes: 0 };
-    if (placement.where !== 'gpu' && this.mustReadBack(node)) yield 'gpu';
+    if (!node.wanted && !run.isRehearsal) return { bytes: 0 };
+    if (placement.where !== 'gpu' && this.lowering.mustReadBack(node)) yield 'gpu';
     const { waits } = this.cpu;
     const { row, guarded } = yield* this.step(run, index);
     layer.looks = this.cpu.waits > waits;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     const bytes = node.outputs.reduce((sum, { cpu }) => sum + (cpu?.bytes ?? 0), 0);
-    return { index, mark: this.cpu.mark, bytes, row, guarded };
+    return { bytes, row, guarded };
   }
 
   /** The step is done, and needs its inputs no longer. */
@@ -224,15 +162,6 @@ export class Executor {
     for (const value of outputs) delete value.producer;
     for (const member of members) this.graph.endUses(member);
     for (const value of outputs) this.graph.release(value);
-  }
-
-  /** Whose kernel it was that trapped is not known: all that is under way has failed. */
-  private tellErrors({ steps }: Run, underWay: readonly UnderWay[]): void {
-    const error = this.cpu.takeError();
-    if (error === undefined) return;
-    for (const { index } of underWay) {
-      for (const value of steps[index].node.outputs) value.error = error;
-    }
   }
 
   /** Forgets what was computed, from inputs that were wrong. */
@@ -290,7 +219,9 @@ export class Executor {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
       writes: (node, i) =>
-        placements[i].where === 'cpu' ? this.kernelOf(node).writesBytes?.(node) : undefined,
+        placements[i].where === 'cpu'
+          ? this.lowering.kernelOf(node).writesBytes?.(node)
+          : undefined,
     });
     return groups.map(group => group?.map(i => layers[i]));
   }
@@ -301,20 +232,6 @@ export class Executor {
       length > 1 ? `${at}-${length}` : [],
     );
     return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'} ${fused.join()}`;
-  }
-
-  private gpuSupports(node: Node): boolean {
-    const kernel = this.kernelOf(node);
-    if (kernel.gpuTakes?.(node) === false) return false;
-    return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
-  }
-
-  private kernelOf(node: Node): Kernel {
-    return this.kernels.get(node.kernel.name)!;
-  }
-
-  private mustReadBack(node: Node): boolean {
-    return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
@@ -334,10 +251,10 @@ export class Executor {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = yield* this.decideInt8(run, index);
       try {
-        const isBlend = this.kernelOf(node).writesBytes?.(node) === 'blend';
+        const isBlend = this.lowering.kernelOf(node).writesBytes?.(node) === 'blend';
         const asBytes = group && !run.observing && (int8 || isBlend);
         if (asBytes) guarded = yield* this.computeBytes(node, layer, group);
-        else this.compute(node, placement, int8);
+        else this.lowering.compute(node, placement, int8);
         const mayBeBytes =
           settings.precision !== 'float32' &&
           (isBlend || this.mayBeInt8(node, placement, settings));
@@ -348,7 +265,7 @@ export class Executor {
         console.warn(`mulayer: ${node.kernel.name} goes to the CPU, the GPU refused it:`, error);
         layer.refused = true;
         taken = { where: 'cpu' };
-        this.compute(node, taken, int8);
+        this.lowering.compute(node, taken, int8);
         yield* this.cpuDone();
       }
     } catch (error) {
@@ -420,7 +337,7 @@ export class Executor {
     if (settings.precision !== 'auto' || !int8) return false;
     if (Object.values(node.inputs).some(({ value }) => value.error)) return false;
     const known = observations.get(weightsOf(node));
-    const scale = known && scaleOf(this.cpuCall(node, undefined, false));
+    const scale = known && scaleOf(this.lowering.cpuCall(node, undefined, false));
     return scale !== undefined && !known!.near(scale);
   }
 
@@ -437,7 +354,7 @@ export class Executor {
     const known = layer.observations.get(weightsOf(node));
     if (known && !layer.int8 && !run.observing) return false;
     if (this.isNews(run, index)) run.observing = true;
-    const scale = scaleOf(this.cpuCall(node, undefined, false));
+    const scale = scaleOf(this.lowering.cpuCall(node, undefined, false));
     if (scale === undefined) return true;
     let observation = known?.near(scale);
     if (!observation || run.observing) {
@@ -448,7 +365,7 @@ export class Executor {
     layer.observations.set(weightsOf(node), (known ?? new Observations()).add(observation));
     layer.noise = observation.noise;
     const { correction } = observation;
-    if (correction) this.corrections.set(node, correction);
+    if (correction) this.lowering.corrections.set(node, correction);
     return observation.noise <= FAR * expected;
   }
 
@@ -456,16 +373,16 @@ export class Executor {
     return (
       where !== 'gpu' &&
       precision !== 'float32' &&
-      !!this.kernelOf(node).quantises?.(node, this.cpu)
+      !!this.lowering.kernelOf(node).quantises?.(node, this.cpu)
     );
   }
 
   /** Measures what int8 does to the whole layer on the CPU. */
   private *measure(node: Node, observation: Observation): Generator<Pause, void> {
-    const kernel = this.kernelOf(node);
+    const kernel = this.lowering.kernelOf(node);
     const { cpu } = this;
     const done = () => this.cpuDone();
-    yield* observe(observation, this.cpuCall(node, undefined, false), function* (call) {
+    yield* observe(observation, this.lowering.cpuCall(node, undefined, false), function* (call) {
       const [buffer] = kernel.cpu(cpu, call);
       yield* done();
       return buffer;
@@ -484,20 +401,12 @@ export class Executor {
     group: readonly Layer[],
   ): Generator<Pause, Quantised | undefined> {
     if (!layer.range) {
-      this.computeIn(node, undefined);
+      this.lowering.computeIn(node, undefined);
       yield* this.learnRange(node, layer);
       return undefined;
     }
     const range = unionOf(group.flatMap(member => (member.range ? [member.range] : [])));
-    return this.computeIn(node, range).quantised;
-  }
-
-  /** A layer in int8 as bytes of this range, or as floats. */
-  private computeIn(node: Node, range: Range | undefined): CpuBuffer {
-    const call = this.cpuCall(node, undefined, true);
-    const [buffer] = this.cpu.run(this.kernelOf(node), range ? { ...call, range } : call);
-    node.outputs[0].cpu = buffer;
-    return buffer;
+    return this.lowering.computeIn(node, range).quantised;
   }
 
   /** The guard of ranges: whether the bytes of a step have left theirs, or hardly fill it. */
@@ -517,7 +426,7 @@ export class Executor {
     this.drop(steps[step.index]);
     try {
       if (isFinite) layer.range = better;
-      this.computeIn(node, isFinite ? better : undefined);
+      this.lowering.computeIn(node, isFinite ? better : undefined);
       yield* this.cpuDone();
       step.mark = this.cpu.mark;
     } catch (error) {
@@ -533,43 +442,6 @@ export class Executor {
     const { range: old = range } = layer;
     layer.range = this.isCalibrating ? unionOf([old, range]) : (betterRange(old, range) ?? old);
   }
-
-  private compute(node: Node, placement: Placement, int8: boolean): void {
-    const kernel = this.kernelOf(node);
-    if (placement.where === 'cpu') {
-      const buffers = this.cpu.run(kernel, this.cpuCall(node, undefined, int8));
-      node.outputs.forEach((value, i) => (value.cpu = buffers[i]));
-    } else if (placement.where === 'gpu') {
-      const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
-      node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
-    } else {
-      const { cut } = placement;
-      const channels = node.outputs[0].shape.at(-1)!;
-      const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
-      const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
-      // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
-      const call = this.cpuCall(node, left, int8);
-      const [gpu] = this.gpu!.run(kernel, this.gpuCall(node, right));
-      this.gpu!.flush();
-      try {
-        const [cpu] = this.cpu.run(kernel, call);
-        node.outputs[0].slices = { cut, cpu: cpu, gpu: gpu };
-      } catch (error) {
-        gpu.free();
-        throw error;
-      }
-    }
-  }
-
-  private cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
-    const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
-    const correction = int8 ? this.corrections.get(node) : undefined;
-    return { ...callOf(node, slice, int8, argument), ...(correction && { correction }) };
-  }
-
-  private gpuCall(node: Node, slice: Slice | undefined) {
-    return callOf(node, slice, false, (use, range) => this.transfers.gpuArgument(use, range));
-  }
 }
 
 /**
@@ -581,34 +453,3 @@ function isInt8(node: Node, { weights, int8 }: Layer, { precision }: Settings): 
 }
 
 const weightsOf = ({ kernel, inputs }: Node): Value => inputs[kernel.weights!].value;
-
-/** Output channels [from, to) of a node, and what they need. */
-interface Slice {
-  from: number;
-  to: number;
-  rule: SliceRule;
-}
-
-function callOf<B>(
-  node: Node,
-  slice: Slice | undefined,
-  int8: boolean,
-  argument: (use: Use, range?: Part) => Argument<B>,
-): Call<B> {
-  const inputs: Named<Argument<B>> = {};
-  for (const [name, use] of Object.entries(node.inputs)) {
-    const need: Need = slice?.rule.inputs[name] ?? 'whole';
-    if (need === 'nothing') continue;
-    inputs[name] = need === 'whole' ? argument(use) : argument(use, need);
-  }
-  const cut = (shape: readonly number[]) =>
-    slice ? cutShape(shape, { axis: shape.length - 1, from: slice.from, to: slice.to }) : shape;
-  return {
-    name: node.kernel.name,
-    inputs,
-    isList: node.isList,
-    attributes: slice?.rule.attributes ?? node.attributes,
-    outputs: node.outputs.map(({ shape, dtype }) => ({ shape: cut(shape), dtype })),
-    int8,
-  };
-}

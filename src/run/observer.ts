@@ -12,7 +12,7 @@ import { meanDifference, powersOf } from '../passes/precision.js';
 import type { CpuBuffer } from '../processors/cpu/processor.js';
 import { quantisationOf } from '../processors/cpu/quantisation.js';
 import type { Call } from '../processors/kernel.js';
-import type { Pause } from './executor.js';
+import type { Pause } from './pipeline.js';
 
 /**
  * Adds what int8 does to one call.

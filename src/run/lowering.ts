@@ -1,0 +1,122 @@
+/**
+ * From a node to calls of its kernel: on the CPU, on the GPU, or a slice of it on each. Values are
+ * brought to where they are wanted (`transfers.ts`); the results are noted in the node's outputs.
+ *
+ * In a split layer the GPU's commands are submitted and flushed first, then the CPU computes its
+ * slice: both work at once.
+ */
+import type { Node, Use } from '../graph/graph.js';
+import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Placement } from '../plan/plan.js';
+import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { Range } from '../processors/cpu/quantisation.js';
+import type { GpuProcessor } from '../processors/gpu/processor.js';
+import type { Argument, Call, Kernel } from '../processors/kernel.js';
+import type { Transfers } from './transfers.js';
+import { cutShape } from './transfers.js';
+
+export class Lowering {
+  /** What layers of the run under way take off their int8 results. */
+  readonly corrections = new WeakMap<Node, Float32Array>();
+
+  constructor(
+    private readonly kernels: ReadonlyMap<string, Kernel>,
+    private readonly cpu: CpuProcessor,
+    private readonly gpu: GpuProcessor | undefined,
+    private readonly transfers: Transfers,
+  ) {}
+
+  kernelOf(node: Node): Kernel {
+    return this.kernels.get(node.kernel.name)!;
+  }
+
+  /** Whether the GPU can run a node at all. */
+  gpuSupports(node: Node): boolean {
+    const kernel = this.kernelOf(node);
+    if (kernel.gpuTakes?.(node) === false) return false;
+    return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
+  }
+
+  /** Whether the CPU can only have one of the node's inputs by a blocking read-back. */
+  mustReadBack(node: Node): boolean {
+    return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
+  }
+
+  /** Computes a node where it is placed, or submits that. */
+  compute(node: Node, placement: Placement, int8: boolean): void {
+    const kernel = this.kernelOf(node);
+    if (placement.where === 'cpu') {
+      const buffers = this.cpu.run(kernel, this.cpuCall(node, undefined, int8));
+      node.outputs.forEach((value, i) => (value.cpu = buffers[i]));
+    } else if (placement.where === 'gpu') {
+      const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
+      node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
+    } else {
+      const { cut } = placement;
+      const channels = node.outputs[0].shape.at(-1)!;
+      const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
+      const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
+      // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
+      const call = this.cpuCall(node, left, int8);
+      const [gpu] = this.gpu!.run(kernel, this.gpuCall(node, right));
+      this.gpu!.flush();
+      try {
+        const [cpu] = this.cpu.run(kernel, call);
+        node.outputs[0].slices = { cut, cpu: cpu, gpu: gpu };
+      } catch (error) {
+        gpu.free();
+        throw error;
+      }
+    }
+  }
+
+  /** A layer in int8 as bytes of this range, or as floats. */
+  computeIn(node: Node, range: Range | undefined): CpuBuffer {
+    const call = this.cpuCall(node, undefined, true);
+    const [buffer] = this.cpu.run(this.kernelOf(node), range ? { ...call, range } : call);
+    node.outputs[0].cpu = buffer;
+    return buffer;
+  }
+
+  /** The call of a node, or of a slice of it, on the CPU. */
+  cpuCall(node: Node, slice: Slice | undefined, int8: boolean): Call<CpuBuffer> {
+    const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
+    const correction = int8 ? this.corrections.get(node) : undefined;
+    return { ...callOf(node, slice, int8, argument), ...(correction && { correction }) };
+  }
+
+  private gpuCall(node: Node, slice: Slice | undefined) {
+    return callOf(node, slice, false, (use, range) => this.transfers.gpuArgument(use, range));
+  }
+}
+
+/** Output channels [from, to) of a node, and what they need. */
+interface Slice {
+  from: number;
+  to: number;
+  rule: SliceRule;
+}
+
+function callOf<B>(
+  node: Node,
+  slice: Slice | undefined,
+  int8: boolean,
+  argument: (use: Use, range?: Part) => Argument<B>,
+): Call<B> {
+  const inputs: Named<Argument<B>> = {};
+  for (const [name, use] of Object.entries(node.inputs)) {
+    const need: Need = slice?.rule.inputs[name] ?? 'whole';
+    if (need === 'nothing') continue;
+    inputs[name] = need === 'whole' ? argument(use) : argument(use, need);
+  }
+  const cut = (shape: readonly number[]) =>
+    slice ? cutShape(shape, { axis: shape.length - 1, from: slice.from, to: slice.to }) : shape;
+  return {
+    name: node.kernel.name,
+    inputs,
+    isList: node.isList,
+    attributes: slice?.rule.attributes ?? node.attributes,
+    outputs: node.outputs.map(({ shape, dtype }) => ({ shape: cut(shape), dtype })),
+    int8,
+  };
+}
