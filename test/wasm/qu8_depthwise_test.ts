@@ -36,6 +36,8 @@ interface Layer {
   kw: number;
   stride?: number;
   dilation?: number;
+  /** Taps column by column, each of four, instead of row by row. */
+  byColumns?: boolean;
 }
 
 const LAYERS: readonly Layer[] = [
@@ -47,6 +49,15 @@ const LAYERS: readonly Layer[] = [
   { h: 9, w: 9, c: 17, kh: 5, kw: 5 },
   { h: 9, w: 8, c: 24, kh: 3, kw: 2, dilation: 2 },
   { h: 8, w: 8, c: 3, kh: 7, kw: 7 },
+  ...[1, 2, 3].flatMap(stride =>
+    [1, 2].flatMap(dilation => [
+      { h: 7, w: 9, c: 9, kh: 3, kw: 3, stride, dilation, byColumns: true },
+      { h: 6, w: 5, c: 16, kh: 3, kw: 3, stride, dilation, byColumns: true },
+    ]),
+  ),
+  { h: 4, w: 3, c: 8, kh: 3, kw: 3, byColumns: true },
+  { h: 6, w: 7, c: 8, kh: 4, kw: 3, byColumns: true },
+  { h: 6, w: 7, c: 8, kh: 2, kw: 4, byColumns: true },
 ];
 
 function check(
@@ -58,7 +69,7 @@ function check(
   activation: Activation = LINEAR,
   fill?: (x: Uint8Array, w: Float32Array) => void,
 ) {
-  const { h, w, c, kh, kw, stride = 1, dilation = 1 } = layer;
+  const { h, w, c, kh, kw, stride = 1, dilation = 1, byColumns = false } = layer;
   const taps = kh * kw;
   const oh = Math.floor((h - (kh - 1) * dilation - 1) / stride) + 1;
   const ow = Math.floor((w - (kw - 1) * dilation - 1) / stride) + 1;
@@ -69,11 +80,26 @@ function check(
   const zero = random.integer(0, 255);
   const { q, scale, sum } = quantiseWeights(filter, taps, c, c, path.largest);
 
-  const packed = arena.reserve(kernels.qs8PackedBytesTaps(1, taps, c));
+  // The order of the taps: the filter's rows, or its columns with what fills them up to four.
+  const order: number[] = [];
+  if (byColumns) {
+    for (let kx = 0; kx < kw; kx++) {
+      for (let ky = 0; ky < 4; ky++) order.push(Math.min(ky, kh - 1) * kw + kx);
+    }
+  } else {
+    for (let tap = 0; tap < taps; tap++) order.push(tap);
+  }
+  const [segments, length] = byColumns ? [kw, kh] : [1, taps];
+  const rows = byColumns ? order.filter((_, i) => i % 4 < kh) : order;
+  const laid = Float32Array.from({ length: taps * c }, (_, i) => {
+    return filter[rows[Math.floor(i / c)] * c + (i % c)];
+  });
+  const packed = arena.reserve(kernels.qs8PackedBytesTaps(segments, length, c));
   const [scales, sums] = [arena.reserve(4 * c), arena.reserve(4 * c)];
-  kernels.qs8PackTaps(arena.put(filter), 1, taps, c, c, packed, scales, sums, path.largest);
-  const offsets = Array.from({ length: taps }, (_, i) => {
-    const [ky, kx] = [Math.floor(i / kw), i % kw];
+  const weights = arena.put(laid);
+  kernels.qs8PackTaps(weights, segments, length, c, c, packed, scales, sums, path.largest);
+  const offsets = order.map(tap => {
+    const [ky, kx] = [Math.floor(tap / kw), tap % kw];
     return (ky * w + kx) * dilation * c;
   });
   while (offsets.length % 4 !== 0) offsets.push(0);
@@ -82,7 +108,7 @@ function check(
   const correction = sum.map(v => -(zero - path.xor) * v);
   const head = [
     ...([path.exact, arena.put(x.map(v => v ^ path.xor)), oh, ow] as const),
-    ...([stride * c, stride * w * c, taps, arena.put(Int32Array.from(offsets))] as const),
+    ...([stride * c, stride * w * c, order.length, arena.put(Int32Array.from(offsets))] as const),
     ...([packed, c, arena.put(correction), arena.put(factor), arena.put(bias)] as const),
     activation.alpha ? arena.put(Float32Array.from(activation.alpha)) : 0,
     ...([activation.lo, activation.hi] as const),
@@ -151,13 +177,16 @@ describe('qu8Depthwise', () => {
 
   itOnAllPaths('random problems', (path, kernels, arena) => {
     forRandomProblems(arena, 4, random => {
-      const [kh, kw] = [random.integer(1, 5), random.integer(1, 5)];
+      const byColumns = random.next() < 0.5;
+      const [kh, kw] = byColumns
+        ? [random.integer(1, 4), 3]
+        : [random.integer(1, 5), random.integer(1, 5)];
       const dilation = random.integer(1, 2);
       const h = (kh - 1) * dilation + random.integer(1, 4);
       const w = (kw - 1) * dilation + random.integer(1, 4);
       const c = random.integer(1, 20);
       const stride = random.integer(1, 2);
-      const layer = { h, w, c, kh, kw, stride, dilation };
+      const layer = { h, w, c, kh, kw, stride, dilation, byColumns };
       check(path, kernels, arena, layer, random, randomActivation(random, c));
     });
   });

@@ -20,6 +20,15 @@
  * after which a dot of 4 taps of 4 channels is one instruction; without the relaxed dot, 16-bit
  * products of pairs of taps.
  *
+ * A 3x3 filter whose taps come column by column, its fourth taps zero, in steps of one or two columns
+ * needs each column of the image but once: woven, it is the last of one pixel's, the second of the
+ * next one's and the first of the one after that, whose sums go along.
+ *
+ *     column        j      j + 1    j + 2         s = p + w2 · column      this pixel is done
+ *     pixel  j-2    w2                            p = q + w1 · column
+ *            j-1    w1      w2                    q = correction + w0 · column
+ *            j      w0      w1       w2
+ *
  * Rounding as in qu8-gemm. May read 7 bytes beyond x, and 28 beyond correction, scale, bias, alpha.
  */
 import {
@@ -70,6 +79,45 @@ function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
   return i32x4.add(sum, i32x4.add(even, odd));
 }
 
+/** 4 taps of 8 channels, woven by twos: the first two of each channel, or the last two. */
+@inline
+function weave2(pixel: usize, tap: usize): v128 {
+  return weaveBytes(
+    v128.load64_zero(pixel + <usize>load<i32>(tap)),
+    v128.load64_zero(pixel + <usize>load<i32>(tap, 4)),
+  );
+}
+
+/** act(f32(sum) * scale + bias) of 4 channels from `column`. */
+@inline
+function activated(
+  sum: v128,
+  column: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  isGated: bool,
+  low: v128,
+  high: v128,
+): v128 {
+  let v = f32x4.mul(f32x4.convert_i32x4_s(sum), v128.load(scale + column));
+  if (bias) v = f32x4.add(v, v128.load(bias + column));
+  if (!alpha) return clamp(v, low, high);
+  const slope = v128.load(alpha + column);
+  return isGated ? gated(v, slope, low, high) : prelu(v, slope);
+}
+
+/** Columns from one pixel to the next where three groups of taps are those columns; else 0. */
+function columnsPerPixel(taps: i32, tap: usize, pixelStride: i32): i32 {
+  if (taps != 3 * TAPS) return 0;
+  const step = load<i32>(tap, 16) - load<i32>(tap);
+  for (let i: usize = 0; i < 16; i += 4) {
+    const second = load<i32>(tap + i, 16);
+    if (second - load<i32>(tap + i) != step || load<i32>(tap + i, 32) - second != step) return 0;
+  }
+  return pixelStride == step ? 1 : pixelStride == 2 * step ? 2 : 0;
+}
+
 
 @inline
 function depthwise(
@@ -101,6 +149,8 @@ function depthwise(
   const groups = (taps + TAPS - 1) / TAPS;
   const panelBytes = <usize>groups * GROUP_BYTES;
   const tapEnd = tap + ((<usize>groups) << 4);
+  const perPixel = columnsPerPixel(taps, tap, pixelStride);
+  const step = <usize>(pixelStride / max(perPixel, 1));
   for (let oy = 0; oy < oh; ++oy) {
     const row = x + <usize>(oy * rowStride);
     let panel = packed;
@@ -113,37 +163,59 @@ function depthwise(
       let l1 = l0;
       let g0 = f32x4.splat(-Infinity);
       let g1 = g0;
+      // Sums under way of the next pixel, and of the one after that.
+      let p0 = v128.load(correction + column);
+      let p1 = v128.load(correction + column, 16);
+      let q0 = p0;
+      let q1 = p1;
+      for (let i = perPixel; i > 0 && i < 3; ++i, pixel += step) {
+        const a01 = weave2(pixel, tap);
+        const a23 = weave2(pixel, tap + 8);
+        const x0 = weaveLow(a01, a23);
+        const x1 = weaveHigh(a01, a23);
+        p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
+        p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
+        q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
+        q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
+      }
       for (let ox = 0; ox < ow; ++ox) {
-        let s0 = v128.load(correction + column);
-        let s1 = v128.load(correction + column, 16);
-        let b = panel;
-        for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
-          const a01 = weaveBytes(
-            v128.load64_zero(pixel + <usize>load<i32>(t)),
-            v128.load64_zero(pixel + <usize>load<i32>(t, 4)),
-          );
-          const a23 = weaveBytes(
-            v128.load64_zero(pixel + <usize>load<i32>(t, 8)),
-            v128.load64_zero(pixel + <usize>load<i32>(t, 12)),
-          );
-          s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
-          s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
-        }
-        let v0 = f32x4.mul(f32x4.convert_i32x4_s(s0), v128.load(scale + column));
-        let v1 = f32x4.mul(f32x4.convert_i32x4_s(s1), v128.load(scale + column, 16));
-        if (bias) {
-          v0 = f32x4.add(v0, v128.load(bias + column));
-          v1 = f32x4.add(v1, v128.load(bias + column, 16));
-        }
-        if (alpha) {
-          const slope0 = v128.load(alpha + column);
-          const slope1 = v128.load(alpha + column, 16);
-          v0 = isGated ? gated(v0, slope0, low, high) : prelu(v0, slope0);
-          v1 = isGated ? gated(v1, slope1, low, high) : prelu(v1, slope1);
+        let s0: v128;
+        let s1: v128;
+        if (perPixel) {
+          if (perPixel == 2) {
+            const a01 = weave2(pixel, tap);
+            const a23 = weave2(pixel, tap + 8);
+            p0 = dot(relaxed, v128.load(panel, 32), weaveLow(a01, a23), q0);
+            p1 = dot(relaxed, v128.load(panel, 48), weaveHigh(a01, a23), q1);
+            pixel += step;
+          }
+          const a01 = weave2(pixel, tap);
+          const a23 = weave2(pixel, tap + 8);
+          const x0 = weaveLow(a01, a23);
+          const x1 = weaveHigh(a01, a23);
+          s0 = dot(relaxed, v128.load(panel, 64), x0, p0);
+          s1 = dot(relaxed, v128.load(panel, 80), x1, p1);
+          if (perPixel == 1) {
+            p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
+            p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
+          }
+          q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
+          q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
+          pixel += step;
         } else {
-          v0 = clamp(v0, low, high);
-          v1 = clamp(v1, low, high);
+          s0 = v128.load(correction + column);
+          s1 = v128.load(correction + column, 16);
+          let b = panel;
+          for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
+            const a01 = weave2(pixel, t);
+            const a23 = weave2(pixel, t + 8);
+            s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
+            s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
+          }
+          pixel += <usize>pixelStride;
         }
+        const v0 = activated(s0, column, scale, bias, alpha, isGated, low, high);
+        const v1 = activated(s1, column + 16, scale, bias, alpha, isGated, low, high);
         if (spread) {
           storeBytes8(out, quantise8(v0, v1, inverse, zero), channels);
           l0 = f32x4.pmin(l0, v0);
@@ -153,7 +225,6 @@ function depthwise(
         } else {
           storeLanes8(out, v0, v1, channels);
         }
-        pixel += <usize>pixelStride;
         out += (<usize>c) << unit;
       }
       if (spread) {
