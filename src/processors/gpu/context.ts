@@ -8,13 +8,12 @@
  * what a later deletion or upload of tfjs-webgl would otherwise meet.
  */
 import { UnsupportedError } from '../../errors.js';
-import type { Layout } from './layout.js';
-import { PHASES } from './layout.js';
+import type { Buffer } from '../../graph/value.js';
 
-/** Formats of a texture: four 16-bit floats, four 32-bit ones, four 32-bit integers a texel. */
-export type Format = 'half' | 'float' | 'words';
+/** Texels of four 16-bit floats, or four 32-bit ones. */
+export type Format = 'half' | 'float';
 
-const BYTES_A_TEXEL: Record<Format, number> = { half: 8, float: 16, words: 16 };
+export const BYTES_A_TEXEL: Record<Format, number> = { half: 8, float: 16 };
 
 /** A texture of the pool. `layers` 1: a plain one. */
 export interface Texture {
@@ -28,25 +27,33 @@ export interface Texture {
   framebuffer: WebGLFramebuffer | null;
 }
 
+/** A texture to sample. Those of others than us are plain. */
+export type Sampled = Pick<Texture, 'texture'> & Partial<Pick<Texture, 'layers'>>;
+
 /** A fragment shader and its name, under which its program is kept. The same name, the same text. */
 export interface Source {
   readonly name: string;
-  readonly fragment: string;
+  readonly fragment: () => string;
 }
 
-/** Part of a texture, in texels. */
-export interface Box {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
-
-/** What one draw reads. */
+/** What one draw reads: uniforms `sampler*`, `ivec4`, `vec4`. */
 export interface Uniforms {
-  readonly textures: Record<string, Texture>;
+  readonly textures: Record<string, Sampled>;
   readonly ints?: Record<string, readonly number[]>;
   readonly floats?: Record<string, readonly number[]>;
+}
+
+/** A buffer for the uniform block `Block`, which sees `length` bytes of it at a time. */
+export interface Blocks extends Buffer {
+  readonly buffer: WebGLBuffer;
+  readonly length: number;
+}
+
+/** Rows [y, y + height) of the target, and where in the buffer their block begins, in bytes. */
+export interface Strip {
+  readonly y: number;
+  readonly height: number;
+  readonly offset: number;
 }
 
 interface Program {
@@ -56,25 +63,47 @@ interface Program {
   readonly uniforms: Map<string, WebGLUniformLocation | null>;
 }
 
-/** One triangle over the whole box, counterclockwise, without a vertex buffer. */
+/** One triangle over the whole viewport, counterclockwise, without a vertex buffer. */
 const VERTEX = `#version 300 es
 void main() {
   gl_Position = vec4(gl_VertexID == 1 ? 3. : -1., gl_VertexID == 2 ? 3. : -1., 0., 1.);
 }`;
 
+/** Where 16 bits are real this rounds to an even number. 2049 comes as a uniform: nothing folds it. */
+const PROBE: Source = {
+  name: 'probe',
+  fragment: () => `#version 300 es
+precision mediump float;
+uniform mediump vec4 V;
+layout(location = 0) out highp vec4 o;
+void main() {
+  mediump vec4 v = V + 1.;
+  o = v - 1. - V;
+}`,
+};
+
 export class GpuContext {
   private readonly programs = new Map<string, Program>();
   private readonly free = new Map<string, Texture[]>();
   private readonly taken = new Set<Texture>();
-  private readonly corner: WebGLVertexArrayObject;
+  private readonly buffers = new Set<WebGLBuffer>();
+  private readonly noVertices: WebGLVertexArrayObject;
   readonly maxTextureSize: number;
-  /** Bytes of all textures, in use and free. */
+  /** Bytes of a uniform block, and what offsets into a buffer of them are multiples of. */
+  readonly maxBlock: number;
+  readonly blockAlignment: number;
+  /** Whether `mediump` is 16 bits. What drivers say of it is not to be trusted: it is tried. */
+  readonly isMediumHalf: boolean;
+  /** Bytes of all textures and buffers, in use and free. */
   bytes = 0;
 
   private constructor(readonly gl: WebGL2RenderingContext) {
-    this.corner = gl.createVertexArray();
+    this.noVertices = gl.createVertexArray();
     this.maxTextureSize = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
+    this.maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
+    this.blockAlignment = gl.getParameter(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT) as number;
     gl.getExtension('KHR_parallel_shader_compile');
+    this.isMediumHalf = this.probe();
   }
 
   /** Undefined where our programs cannot run: WebGL1, or no rendering to float textures. */
@@ -88,12 +117,13 @@ export class GpuContext {
     if (this.programs.has(name)) return;
     const { gl } = this;
     const program = gl.createProgram();
-    const shaders = [
+    const texts: [number, string][] = [
       [gl.VERTEX_SHADER, VERTEX],
-      [gl.FRAGMENT_SHADER, fragment],
-    ].map(([type, text]) => {
-      const shader = gl.createShader(type as number)!;
-      gl.shaderSource(shader, text as string);
+      [gl.FRAGMENT_SHADER, fragment()],
+    ];
+    const shaders = texts.map(([type, text]) => {
+      const shader = gl.createShader(type)!;
+      gl.shaderSource(shader, text);
       gl.compileShader(shader);
       gl.attachShader(program, shader);
       return shader;
@@ -118,8 +148,8 @@ export class GpuContext {
       this.taken.add(pooled);
       return pooled;
     }
-    const target = layers === 1 ? gl.TEXTURE_2D : gl.TEXTURE_2D_ARRAY;
-    const inner = { half: gl.RGBA16F, float: gl.RGBA32F, words: gl.RGBA32UI }[format];
+    const target = this.targetOf(layers);
+    const inner = format === 'half' ? gl.RGBA16F : gl.RGBA32F;
     const texture = gl.createTexture();
     gl.bindTexture(target, texture);
     if (layers === 1) gl.texStorage2D(target, 1, inner, width, height);
@@ -130,60 +160,124 @@ export class GpuContext {
     gl.bindTexture(target, null);
     const bytes = width * height * layers * BYTES_A_TEXEL[format];
     this.bytes += bytes;
-    const made = { texture, format, width, height, layers, bytes, framebuffer: null };
+    const made: Texture = { texture, format, width, height, layers, bytes, framebuffer: null };
     this.taken.add(made);
     return made;
   }
 
-  /** A texture for a tensor in our layout. */
-  takeFor({ width, height }: Layout, format: Format): Texture {
-    return this.take(format, width, height, PHASES);
-  }
-
+  /** Back to the pool; a second time does nothing. */
   give(texture: Texture): void {
     if (!this.taken.delete(texture)) return;
     const { format, width, height, layers } = texture;
-    const at = key(format, width, height, layers);
-    const list = this.free.get(at);
+    const name = key(format, width, height, layers);
+    const list = this.free.get(name);
     if (list) list.push(texture);
-    else this.free.set(at, [texture]);
+    else this.free.set(name, [texture]);
   }
 
   /** Fills a plain texture, row by row. */
-  write(to: Texture, numbers: Float32Array | Uint32Array): void {
+  write(to: Texture, numbers: Float32Array): void {
     const { gl } = this;
-    const isWords = to.format === 'words';
     gl.bindTexture(gl.TEXTURE_2D, to.texture);
     gl.texSubImage2D(
       gl.TEXTURE_2D,
-      0,
-      0,
-      0,
-      to.width,
-      to.height,
-      isWords ? gl.RGBA_INTEGER : gl.RGBA,
-      isWords ? gl.UNSIGNED_INT : gl.FLOAT,
-      numbers,
+      ...([0, 0, 0, to.width, to.height] as const),
+      ...([gl.RGBA, gl.FLOAT, numbers] as const),
     );
     gl.bindTexture(gl.TEXTURE_2D, null);
   }
 
   /** The texels of a plain 32-bit texture; blocks. */
-  read(from: Texture): Float32Array {
+  read(from: Texture, rows = from.height): Float32Array {
     const { gl } = this;
-    const numbers = new Float32Array(from.width * from.height * 4);
+    const numbers = new Float32Array(from.width * rows * 4);
     this.bindTarget(from);
-    gl.readPixels(0, 0, from.width, from.height, gl.RGBA, gl.FLOAT, numbers);
+    gl.readPixels(0, 0, from.width, rows, gl.RGBA, gl.FLOAT, numbers);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     return numbers;
   }
 
+  /** A buffer of uniform blocks of `length` bytes, which may overlap. */
+  blocks(data: Uint8Array, length: number): Blocks {
+    const { gl } = this;
+    const buffer = gl.createBuffer();
+    const bytes = data.length;
+    gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+    gl.bufferData(gl.UNIFORM_BUFFER, data, gl.STATIC_DRAW);
+    gl.bindBuffer(gl.UNIFORM_BUFFER, null);
+    this.buffers.add(buffer);
+    this.bytes += bytes;
+    const free = () => {
+      if (!this.buffers.delete(buffer)) return;
+      this.bytes -= bytes;
+      gl.deleteBuffer(buffer);
+    };
+    return { buffer, length, bytes, free };
+  }
+
   /**
-   * Runs a program over a texture, or a box of it. It may not read the texture.
+   * Runs a program over a texture, which it may not read.
    *
    * @throws UnsupportedError where the program does not link.
    */
-  draw(source: Source, to: Texture, { textures, ints = {}, floats = {} }: Uniforms, box?: Box) {
+  draw(source: Source, to: Texture, uniforms: Uniforms): void {
+    const { gl } = this;
+    this.bind(source, to, uniforms);
+    gl.viewport(0, 0, to.width, to.height);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    this.unbind(uniforms);
+  }
+
+  /** The same strip by strip, each with a block of its own. */
+  drawStrips(
+    source: Source,
+    to: Texture,
+    uniforms: Uniforms,
+    { buffer, length }: Blocks,
+    strips: Iterable<Strip>,
+  ): void {
+    const { gl } = this;
+    this.bind(source, to, uniforms);
+    let bound = -1;
+    for (const { y, height, offset } of strips) {
+      if (offset !== bound) gl.bindBufferRange(gl.UNIFORM_BUFFER, 0, buffer, offset, length);
+      bound = offset;
+      gl.viewport(0, y, to.width, height);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    }
+    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, null);
+    this.unbind(uniforms);
+  }
+
+  /** Deletes everything made here; the context is not ours. */
+  dispose(): void {
+    const { gl } = this;
+    for (const { texture, framebuffer } of [...this.taken, ...[...this.free.values()].flat()]) {
+      gl.deleteFramebuffer(framebuffer);
+      gl.deleteTexture(texture);
+    }
+    for (const buffer of this.buffers) gl.deleteBuffer(buffer);
+    for (const { program, shaders } of this.programs.values()) {
+      shaders.forEach(shader => gl.deleteShader(shader));
+      gl.deleteProgram(program);
+    }
+    gl.deleteVertexArray(this.noVertices);
+    this.taken.clear();
+    this.free.clear();
+    this.buffers.clear();
+    this.programs.clear();
+    this.bytes = 0;
+  }
+
+  private probe(): boolean {
+    const to = this.take('float', 1, 1);
+    this.draw(PROBE, to, { textures: {}, floats: { V: [2049, 2049, 2049, 2049] } });
+    const [error] = this.read(to);
+    this.give(to);
+    return error !== 0;
+  }
+
+  private bind(source: Source, to: Texture, { textures, ints = {}, floats = {} }: Uniforms): void {
     const { gl } = this;
     const program = this.linked(source);
     gl.useProgram(program.program);
@@ -195,41 +289,28 @@ export class GpuContext {
     };
     Object.entries(textures).forEach(([name, { texture, layers }], unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(layers === 1 ? gl.TEXTURE_2D : gl.TEXTURE_2D_ARRAY, texture);
+      gl.bindTexture(this.targetOf(layers), texture);
       gl.uniform1i(at(name), unit);
     });
-    for (const [name, values] of Object.entries(ints)) gl.uniform4iv(at(name), pad(values));
-    for (const [name, values] of Object.entries(floats)) gl.uniform4fv(at(name), pad(values));
+    for (const [name, values] of Object.entries(ints)) gl.uniform4iv(at(name), values);
+    for (const [name, values] of Object.entries(floats)) gl.uniform4fv(at(name), values);
     this.bindTarget(to);
-    const { x, y, width, height } = box ?? { x: 0, y: 0, width: to.width, height: to.height };
-    gl.viewport(x, y, width, height);
-    gl.scissor(x, y, width, height);
-    gl.bindVertexArray(this.corner);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.scissor(0, 0, to.width, to.height);
+    gl.bindVertexArray(this.noVertices);
+  }
+
+  private unbind({ textures }: Uniforms): void {
+    const { gl } = this;
     gl.bindVertexArray(null);
     Object.values(textures).forEach(({ layers }, unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(layers === 1 ? gl.TEXTURE_2D : gl.TEXTURE_2D_ARRAY, null);
+      gl.bindTexture(this.targetOf(layers), null);
     });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
-  /** Deletes everything made here; the context is not ours. */
-  dispose(): void {
-    const { gl } = this;
-    for (const { texture, framebuffer } of [...this.taken, ...[...this.free.values()].flat()]) {
-      gl.deleteFramebuffer(framebuffer);
-      gl.deleteTexture(texture);
-    }
-    for (const { program, shaders } of this.programs.values()) {
-      shaders.forEach(shader => gl.deleteShader(shader));
-      gl.deleteProgram(program);
-    }
-    gl.deleteVertexArray(this.corner);
-    this.taken.clear();
-    this.free.clear();
-    this.programs.clear();
-    this.bytes = 0;
+  private targetOf(layers = 1): number {
+    return layers === 1 ? this.gl.TEXTURE_2D : this.gl.TEXTURE_2D_ARRAY;
   }
 
   private linked(source: Source): Program {
@@ -242,6 +323,8 @@ export class GpuContext {
       const why = gl.getProgramInfoLog(made.program);
       throw new UnsupportedError(`program '${source.name}': expected it to link: ${why} ${log}`);
     }
+    const block = gl.getUniformBlockIndex(made.program, 'Block');
+    if (block !== gl.INVALID_INDEX) gl.uniformBlockBinding(made.program, block, 0);
     made.linked = true;
     return made;
   }
@@ -265,5 +348,3 @@ export class GpuContext {
 }
 
 const key = (...parts: unknown[]): string => parts.join();
-
-const pad = (values: readonly number[]): number[] => [...values, 0, 0, 0].slice(0, 4);

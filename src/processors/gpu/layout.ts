@@ -21,6 +21,7 @@
  * index -1 is sent to them. Zero too are the phases beyond an odd edge and the channels beyond c.
  * A range of channels [4i,4j) of one image is a range of rows.
  */
+import type { Format, GpuContext, Texture } from './context.js';
 
 /** Where the texels of one tensor are. Sizes in texels, but for h and w: pixels. */
 export interface Layout {
@@ -43,8 +44,9 @@ export interface Layout {
 export const CHANNELS_A_TEXEL = 4;
 export const PHASES = 4;
 
-/** The layout of a tensor [n,h,w,c]. */
-export function layoutOf([n, h, w, c]: readonly number[]): Layout {
+/** The layout of a tensor [n,h,w,c]; of fewer axes: with ones before them. */
+export function layoutOf(shape: readonly number[]): Layout {
+  const [n, h, w, c] = [1, 1, 1, 1, ...shape].slice(-4);
   const columns = Math.ceil(w / 2);
   const rows = Math.ceil(h / 2);
   const stride = rows + 1;
@@ -53,7 +55,20 @@ export function layoutOf([n, h, w, c]: readonly number[]): Layout {
   return { n, h, w, c, columns, rows, stride, groups, width, height: n * groups * stride };
 }
 
-/** Whether a texture of this layout is within the device's limit. Not folded where it is not. */
-export function fits({ width, height }: Layout, maxTextureSize: number): boolean {
-  return width <= maxTextureSize && height <= maxTextureSize;
+/** Whether a tensor of this shape has a layout within the device's limit. It is not folded. */
+export function fits(shape: readonly number[], maxTextureSize: number): boolean {
+  const { width, height } = layoutOf(shape);
+  return shape.length <= 4 && width <= maxTextureSize && height <= maxTextureSize;
+}
+
+/** A tensor in this layout. */
+export interface Image {
+  readonly texture: Texture;
+  readonly layout: Layout;
+}
+
+/** An image from the pool, for a program to draw. */
+export function takeImage(context: GpuContext, shape: readonly number[], format: Format): Image {
+  const layout = layoutOf(shape);
+  return { texture: context.take(format, layout.width, layout.height, PHASES), layout };
 }

@@ -1,17 +1,78 @@
-/** GLSL and uniforms that several programs share. */
+/**
+ * GLSL that programs share: how they begin, which block of 2x2 pixels a fragment makes, and how it is
+ * stored. In all of them x is what is read, y what is made; L* and D* of a tensor are the integers
+ * of its layout (`../layout.ts`):
+ *
+ *     L = columns, rows, groups, stride        D = n, h, w, c
+ */
+import type { Format } from '../context.js';
 import type { Layout } from '../layout.js';
+
+/** The uniforms L* and D* of a tensor. */
+export function layoutInts(name: string, { n, h, w, c, columns, rows, groups, stride }: Layout) {
+  return { [`L${name}`]: [columns, rows, groups, stride], [`D${name}`]: [n, h, w, c] };
+}
+
+export const HEAD = `#version 300 es
+precision highp float; precision highp int;
+precision highp sampler2D; precision highp sampler2DArray;
+`;
 
 /**
  * Rounds to the nearest half before a store: the H200 truncates on stores to RGBA16F, a bias of
- * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable.
+ * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. Numbers that a half
+ * cannot hold become the largest it can, not infinite.
  */
-export const ROUND_HALF = `
+const STORE: Record<Format, string> = {
+  half: `
 vec4 store(vec4 v) {
+  v = clamp(v, -65504., 65504.);
   return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
+}`,
+  float: `
+vec4 store(vec4 v) { return v; }`,
+};
+
+/** The phases of y, and `put`, which keeps the texture's zeros. */
+export const result = (format: Format): string => `
+uniform ivec4 Ly, Dy;
+layout(location = 0) out vec4 y00; layout(location = 1) out vec4 y01;
+layout(location = 2) out vec4 y10; layout(location = 3) out vec4 y11;
+struct Place { int column, row, group, image; };
+Place place() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+  int stack = p.y / Ly.w, image = stack / Ly.z;
+  return Place(p.x, p.y - stack * Ly.w, stack - image * Ly.z, image);
+}
+bool isOutside(Place p) {
+  y00 = y01 = y10 = y11 = vec4(0);
+  return p.column >= Ly.x || p.row >= Ly.y;
+}
+${STORE[format]}
+void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
+  bvec4 there = lessThan(4 * p.group + ivec4(0, 1, 2, 3), ivec4(Dy.w));
+  bool right = 2 * p.column + 1 < Dy.z, below = 2 * p.row + 1 < Dy.y;
+  y00 = store(mix(vec4(0), v00, there));
+  if (right) y01 = store(mix(vec4(0), v01, there));
+  if (below) y10 = store(mix(vec4(0), v10, there));
+  if (right && below) y11 = store(mix(vec4(0), v11, there));
 }
 `;
 
-/** S and D of a program. */
-export function layoutInts({ n, h, w, c, columns, rows, groups, stride }: Layout) {
-  return { S: [columns, rows, groups, stride], D: [n, h, w, c] };
+/** Texel (image, g) of a pixel of x; of one outside the image: zeros. */
+export const READ = `
+uniform sampler2DArray X;
+uniform ivec4 Lx, Dx;
+vec4 read(int image, int g, int y, int x) {
+  if (uint(y) >= uint(Dx.y) || uint(x) >= uint(Dx.z)) return vec4(0);
+  return texelFetch(X, ivec3(x >> 1, (image * Lx.z + g) * Lx.w + (y >> 1), (y & 1) * 2 + (x & 1)), 0);
 }
+`;
+
+/** Texels in a row of a flat texture, a power of two within every device's limit. */
+export const FLAT_WIDTH = 2048;
+
+/** Texel i of a flat texture. */
+export const FLAT = `
+ivec2 cell(int i) { return ivec2(i & ${FLAT_WIDTH - 1}, i >> ${Math.log2(FLAT_WIDTH)}); }
+`;

@@ -1,86 +1,140 @@
 /**
  * Into our layout and out of it: x [n,h,w,c] as a flat texture, element i in component i & 3 of texel
  * i >> 2, to and from the four phases (`../layout.ts`). One fragment of `enter` makes four channels
- * of four pixels; one of `leave` four neighbouring elements.
+ * of four pixels, one of `leave` four neighbouring elements. `relay` is the one after the other: the
+ * same numbers under another shape.
  */
-import type { GpuContext, Source, Texture } from '../context.js';
-import type { Layout } from '../layout.js';
-import { ROUND_HALF, layoutInts } from './text.js';
+import { util } from '@tensorflow/tfjs-core';
 
-/** Texels in a row of a flat texture. Within every device's limit. */
-const FLAT_WIDTH = 1024;
+import type { Format, GpuContext, Sampled, Source, Texture } from '../context.js';
+import type { Image } from '../layout.js';
+import { layoutOf, takeImage } from '../layout.js';
+import { HEAD, layoutInts, READ, result } from './text.js';
 
-const FLAT = `
-uniform highp sampler2D X;
-uniform ivec4 S, D;               // layout: columns, rows, groups, stride; n, h, w, c
-float flatAt(int i) { return texelFetch(X, ivec2((i >> 2) % ${FLAT_WIDTH}, (i >> 2) / ${FLAT_WIDTH}), 0)[i & 3]; }
+/** Where element i of x is, as a function `float element(int i)`. */
+const FROM_FLAT = `
+uniform sampler2D X;
+uniform ivec4 Wx;                   // texels in a row
+float element(int i) {
+  int texel = i >> 2;
+  return texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0)[i & 3];
+}
 `;
 
-const enter = (half: boolean): Source => ({
-  name: `enter-${half ? 'half' : 'float'}`,
-  fragment: `#version 300 es
-precision highp float; precision highp int;
-layout(location = 0) out vec4 o0; layout(location = 1) out vec4 o1;
-layout(location = 2) out vec4 o2; layout(location = 3) out vec4 o3;
-${FLAT}${half ? ROUND_HALF : '#define store(v) (v)'}
-vec4 pixel(int image, int g, int y, int x, bool inside) {
+const FROM_IMAGE = `${READ}
+float element(int i) {
+  int c = i % Dx.w, at = i / Dx.w, x = at % Dx.z;
+  at /= Dx.z;
+  return read(at / Dx.y, c >> 2, at % Dx.y, x)[c & 3];
+}
+`;
+
+const toImage = (from: 'flat' | 'image', format: Format): Source => ({
+  name: `enter from ${from}, ${format}`,
+  fragment: () => `${HEAD}${result(format)}${from === 'flat' ? FROM_FLAT : FROM_IMAGE}
+vec4 pixel(Place p, int dy, int dx) {
+  int y = 2 * p.row + dy, x = 2 * p.column + dx;
+  if (y >= Dy.y || x >= Dy.z) return vec4(0);
+  int i = ((p.image * Dy.y + y) * Dy.z + x) * Dy.w + 4 * p.group;
   vec4 v = vec4(0);
-  if (!inside || y >= D.y || x >= D.z) return v;
-  int i = ((image * D.y + y) * D.z + x) * D.w + g * 4;
-  for (int k = 0; k < 4; ++k) if (g * 4 + k < D.w) v[k] = flatAt(i + k);
-  return store(v);
+  for (int k = 0; k < min(4, Dy.w - 4 * p.group); ++k) v[k] = element(i + k);
+  return v;
 }
 void main() {
-  ivec2 p = ivec2(gl_FragCoord.xy);
-  int stack = p.y / S.w, Y = p.y - stack * S.w, image = stack / S.z, g = stack - image * S.z;
-  bool inside = p.x < S.x && Y < S.y;
-  o0 = pixel(image, g, Y * 2, p.x * 2, inside);     o1 = pixel(image, g, Y * 2, p.x * 2 + 1, inside);
-  o2 = pixel(image, g, Y * 2 + 1, p.x * 2, inside); o3 = pixel(image, g, Y * 2 + 1, p.x * 2 + 1, inside);
+  Place p = place();
+  if (isOutside(p)) return;
+  put(p, pixel(p, 0, 0), pixel(p, 0, 1), pixel(p, 1, 0), pixel(p, 1, 1));
 }`,
 });
 
 const LEAVE: Source = {
   name: 'leave',
-  fragment: `#version 300 es
-precision highp float; precision highp int;
-uniform highp sampler2DArray X;
-uniform ivec4 S, D;               // layout: columns, rows, groups, stride; n, h, w, c
-layout(location = 0) out vec4 o;
+  fragment: () => `${HEAD}${FROM_IMAGE}
+uniform ivec4 Wy;                   // texels in a row, elements
+layout(location = 0) out vec4 y;
 void main() {
   ivec2 p = ivec2(gl_FragCoord.xy);
-  int first = (p.y * ${FLAT_WIDTH} + p.x) * 4;
-  for (int k = 0; k < 4; ++k) {
-    int i = first + k, c = i % D.w, at = i / D.w, x = at % D.z;
-    at /= D.z;
-    int y = at % D.y, image = at / D.y;
-    if (image >= D.x) { o[k] = 0.; continue; }
-    int row = (image * S.z + (c >> 2)) * S.w + (y >> 1);
-    o[k] = texelFetch(X, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0)[c & 3];
-  }
+  int i = 4 * (p.y * Wy.x + p.x);
+  vec4 v = vec4(0);
+  for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = element(i + k);
+  y = v;
 }`,
 };
 
-/** Texels and rows of the flat texture. */
-const flatHeight = ({ n, h, w, c }: Layout) => Math.ceil((n * h * w * c) / 4 / FLAT_WIDTH);
-
-/** Numbers x [n,h,w,c] of the host into a texture of the layout. Halves are rounded to nearest. */
-export function upload(context: GpuContext, numbers: Float32Array, layout: Layout, half: boolean) {
-  const height = flatHeight(layout);
-  const padded = new Float32Array(FLAT_WIDTH * height * 4);
-  padded.set(numbers);
-  const X = context.take('float', FLAT_WIDTH, height);
-  const to = context.takeFor(layout, half ? 'half' : 'float');
-  context.write(X, padded);
-  context.draw(enter(half), to, { textures: { X }, ints: layoutInts(layout) });
-  context.give(X);
-  return to;
+/** Texels in a row and rows of a flat texture of so many elements: near a square. */
+export function flatSize(elements: number): [width: number, height: number] {
+  const texels = Math.ceil(elements / 4);
+  const width = Math.ceil(Math.sqrt(texels));
+  return [width, Math.ceil(texels / width)];
 }
 
-/** The numbers x [n,h,w,c] of a texture of the layout; blocks. */
-export function download(context: GpuContext, X: Texture, layout: Layout): Float32Array {
-  const flat = context.take('float', FLAT_WIDTH, flatHeight(layout));
-  context.draw(LEAVE, flat, { textures: { X }, ints: layoutInts(layout) });
+/** A flat texture becomes an image [n,h,w,c]. */
+export function enter(
+  context: GpuContext,
+  X: Sampled,
+  width: number,
+  shape: readonly number[],
+  format: Format,
+): Image {
+  const y = takeImage(context, shape, format);
+  context.draw(toImage('flat', format), y.texture, {
+    textures: { X },
+    ints: { ...layoutInts('y', y.layout), Wx: [width, 0, 0, 0] },
+  });
+  return y;
+}
+
+/** An image as a flat texture, which is the caller's. */
+export function leave(context: GpuContext, x: Image, format: Format = 'float'): Texture {
+  const { n, h, w, c } = x.layout;
+  const [width, height] = flatSize(n * h * w * c);
+  const y = context.take(format, width, height);
+  context.draw(LEAVE, y, {
+    textures: { X: x.texture },
+    ints: { ...layoutInts('x', x.layout), Wy: [width, n * h * w * c, 0, 0] },
+  });
+  return y;
+}
+
+/** The same numbers under another shape of the same size. */
+export function relay(context: GpuContext, x: Image, shape: readonly number[]): Image {
+  const { format } = x.texture;
+  const y = takeImage(context, shape, format);
+  context.draw(toImage('image', format), y.texture, {
+    textures: { X: x.texture },
+    ints: { ...layoutInts('x', x.layout), ...layoutInts('y', y.layout) },
+  });
+  return y;
+}
+
+/** Numbers x [n,h,w,c] of the host as an image. Halves are rounded to the nearest. */
+export function upload(
+  context: GpuContext,
+  numbers: ArrayLike<number>,
+  shape: readonly number[],
+  format: Format,
+): Image {
+  const [width, height] = flatSize(numbers.length);
+  const padded = new Float32Array(width * height * 4);
+  padded.set(numbers);
+  const flat = context.take('float', width, height);
+  context.write(flat, padded);
+  const image = enter(context, flat, width, shape, format);
+  context.give(flat);
+  return image;
+}
+
+/** The numbers of an image; blocks. */
+export function download(context: GpuContext, x: Image): Float32Array {
+  const { n, h, w, c } = x.layout;
+  const flat = leave(context, x);
   const numbers = context.read(flat);
   context.give(flat);
-  return numbers.subarray(0, layout.n * layout.h * layout.w * layout.c);
+  return numbers.subarray(0, util.sizeFromShape([n, h, w, c]));
+}
+
+/** Whether both shapes are the same image. */
+export function isSameImage(a: readonly number[], b: readonly number[]): boolean {
+  const [x, y] = [layoutOf(a), layoutOf(b)];
+  return x.n === y.n && x.h === y.h && x.w === y.w && x.c === y.c;
 }
