@@ -6,12 +6,15 @@ import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { Range } from './cpu/quantisation.js';
 import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
+import type { Numbers } from './processor.js';
 
 /** One input of a call, lying on the processor that runs it. */
 export interface Argument<B> extends Spec {
   readonly buffer: B;
   /** [min, max] of the numbers; measured when first asked for. */
   range(): readonly [number, number];
+  /** On the GPU: the numbers on the host; absent where only a read-back would bring them there. */
+  host?(): Numbers;
   /** A form of the same numbers (packed, quantised), made on first use and kept with the value. */
   derived<D extends Buffer>(name: string, make: () => D): D;
 }

@@ -61,13 +61,21 @@ export class Transfers {
   }
 
   gpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<GpuBuffer> {
-    const buffer = range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape);
+    const make = () => (range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape));
+    const prefix = `gpu:${range ? `${range.axis}:${range.from}:${range.to}:` : ''}`;
     return {
-      buffer,
+      // Made when it is asked for: of weights only the packed form may be wanted.
+      get buffer() {
+        return make();
+      },
       shape: range ? cutShape(shape, range) : shape,
       dtype,
       range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
-      derived: (name, make) => derive(value, `gpu:${name}`, make),
+      ...(!this.onlyOnGpu(value) && {
+        host: () =>
+          this.cpu.download(range ? this.partOnCpu(value, shape, range) : this.onCpu(value)),
+      }),
+      derived: (name, make) => derive(value, `${prefix}${shape.join()}:${name}`, make),
     };
   }
 

@@ -175,6 +175,11 @@ export class GpuContext {
     else this.free.set(name, [texture]);
   }
 
+  /** Textures made, in use and pooled. */
+  get textures(): number {
+    return this.taken.size + [...this.free.values()].reduce((sum, list) => sum + list.length, 0);
+  }
+
   /** Fills a plain texture, row by row. */
   write(to: Texture, numbers: Float32Array): void {
     const { gl } = this;

@@ -24,8 +24,6 @@
  *
  * Windows of many taps would make long texts: `any` loops over the taps of any window.
  */
-import { util } from '@tensorflow/tfjs-core';
-
 import type { Buffer } from '../../../graph/value.js';
 import type { Blocks, Format, GpuContext, Source, Strip, Texture } from '../context.js';
 import type { Image } from '../layout.js';
@@ -33,7 +31,7 @@ import { takeImage } from '../layout.js';
 import type { Epilogue } from './activation.js';
 import { epilogueKey, epilogueText, epilogueUniforms } from './activation.js';
 import { toHalves } from './halves.js';
-import { FLAT, FLAT_WIDTH, HEAD, layoutInts, READ, result } from './text.js';
+import { FLAT, FLAT_WIDTH, HEAD, layoutInts, reader, result } from './text.js';
 
 /** In pixels. Pixel (y, x) of the result begins at (y * strideH - top, x * strideW - left). */
 export interface Window {
@@ -82,7 +80,7 @@ export function placeFor(
   const [kh, kw] = filter;
   // 1x1 gains nothing by 16-bit sums, and packed weights have to be unpacked.
   const place = format === 'half' && context.isMediumHalf && kh * kw > 1 ? 'packed' : 'block';
-  const pays = oh * ow >= MIN_BLOCK_PIXELS && kh * kw <= MAX_TAPS;
+  const pays = oh * ow >= MIN_BLOCK_PIXELS;
   return pays && fitsBlock(context, filter, place) ? place : 'texture';
 }
 
@@ -92,7 +90,7 @@ export function fitsBlock(
   [kh, kw, ci]: readonly number[],
   place: Place,
 ): boolean {
-  return Math.ceil(ci / 4) * groupBytes(place, kh * kw) <= maxBlock;
+  return kh * kw <= MAX_TAPS && Math.ceil(ci / 4) * groupBytes(place, kh * kw) <= maxBlock;
 }
 
 /** Bytes of the weights of 4 channels of x and 4 of y. */
@@ -328,7 +326,7 @@ function products(
           );
           if (isDepthwise) [0, 1].forEach(px => add(`${py}${px}`, `w${tap} * ${v[px]}`));
           else {
-            [...'xyzw'].forEach((k, row) =>
+            ['x', 'y', 'z', 'w'].forEach((k, row) =>
               [0, 1].forEach(px => add(`${py}${px}`, `w${tap}_${row} * ${v[px]}.${k}`)),
             );
           }
@@ -366,7 +364,7 @@ function weights(tap: number, place: Place, isDepthwise: boolean, precision: str
 function any({ isDepthwise, format }: Filter, epilogue: Epilogue): Source {
   return {
     name: `${isDepthwise ? 'depthwise' : 'conv2d'} any, ${format}, ${epilogueKey(epilogue)}`,
-    fragment: () => `${HEAD}${result(format)}${epilogueText(epilogue)}${FLAT}${READ}
+    fragment: () => `${HEAD}${result(format)}${epilogueText(epilogue)}${FLAT}${reader()}
 uniform sampler2D W;
 uniform ivec4 K, O;                 // kh, kw, strides; dilations, top, left
 void main() {
@@ -393,11 +391,4 @@ void main() {
   put(p, act(a00, p.group), act(a01, p.group), act(a10, p.group), act(a11, p.group));
 }`,
   };
-}
-
-/** Bytes of the weights of a filter in a texture, for those who ask whether it fits. */
-export function textureRows(shape: readonly number[]): number {
-  const [kh, kw, ci, co] = shape;
-  const texels = util.sizeFromShape([kh, kw, Math.ceil(ci / 4) * 4, Math.ceil(co / 4)]);
-  return Math.ceil(texels / FLAT_WIDTH);
 }

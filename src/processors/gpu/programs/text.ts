@@ -59,13 +59,14 @@ void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
 }
 `;
 
-/** Texel (image, g) of a pixel of x; of one outside the image: zeros. */
-export const READ = `
-uniform sampler2DArray X;
-uniform ivec4 Lx, Dx;
-vec4 read(int image, int g, int y, int x) {
-  if (uint(y) >= uint(Dx.y) || uint(x) >= uint(Dx.z)) return vec4(0);
-  return texelFetch(X, ivec3(x >> 1, (image * Lx.z + g) * Lx.w + (y >> 1), (y & 1) * 2 + (x & 1)), 0);
+/** Texel g of a pixel of x; of a place outside: zeros. `name` tells several x apart. */
+export const reader = (name = ''): string => `
+uniform sampler2DArray X${name};
+uniform ivec4 Lx${name}, Dx${name};
+vec4 read${name}(int image, int g, int y, int x) {
+  if (uint(y) >= uint(Dx${name}.y) || uint(x) >= uint(Dx${name}.z)) return vec4(0);
+  int row = (image * Lx${name}.z + g) * Lx${name}.w + (y >> 1);
+  return texelFetch(X${name}, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0);
 }
 `;
 

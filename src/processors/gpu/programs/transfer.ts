@@ -9,7 +9,7 @@ import { util } from '@tensorflow/tfjs-core';
 import type { Format, GpuContext, Sampled, Source, Texture } from '../context.js';
 import type { Image } from '../layout.js';
 import { layoutOf, takeImage } from '../layout.js';
-import { HEAD, layoutInts, READ, result } from './text.js';
+import { HEAD, layoutInts, reader, result } from './text.js';
 
 /** Where element i of x is, as a function `float element(int i)`. */
 const FROM_FLAT = `
@@ -21,7 +21,7 @@ float element(int i) {
 }
 `;
 
-const FROM_IMAGE = `${READ}
+const FROM_IMAGE = `${reader()}
 float element(int i) {
   int c = i % Dx.w, at = i / Dx.w, x = at % Dx.z;
   at /= Dx.z;

@@ -1,0 +1,104 @@
+/**
+ * A call of a convolution as a program of ours (`programs/conv2d.ts`), or nothing where there is none
+ * for it, and tfjs-webgl shall have it: weights that only the GPU has, a depthwise convolution of
+ * several channels for each of x, a bias or slopes that are not one number a channel.
+ */
+import type { backend_util } from '@tensorflow/tfjs-core';
+import { util } from '@tensorflow/tfjs-core';
+
+import type { Attributes, Named } from '../../graph/kernel.js';
+import type { Argument, Call } from '../kernel.js';
+import { LEAKY_ALPHA } from '../kernel.js';
+import type { GpuBuffer, GpuProcessor } from './processor.js';
+import type { Image } from './layout.js';
+import type { Epilogue } from './programs/activation.js';
+import { activationOf } from './programs/activation.js';
+import type { Filter, Window } from './programs/conv2d.js';
+import { conv2d, packDepthwise, packFilter, placeFor } from './programs/conv2d.js';
+
+export function convolve(
+  gpu: GpuProcessor,
+  { inputs: { x, filter, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+  info: backend_util.Conv2DInfo,
+  isDepthwise = false,
+): GpuBuffer[] | undefined {
+  if (!gpu.hasImage(x) || !gpu.hasImage(y)) return undefined;
+  const epilogue = epilogueOf(gpu, others, attributes, y.shape[3]);
+  const weights = isDepthwise ? depthwiseFilter(gpu, filter) : filterFor(gpu, filter, y.shape);
+  const [image] = gpu.images([x.buffer]) ?? [];
+  if (!epilogue || !weights || !image) return undefined;
+  const { context } = gpu;
+  return [gpu.keep(conv2d(context!, image, weights, windowOf(info), epilogue, y.shape), y)];
+}
+
+/** Bias and activation of a fused kernel; undefined for those that are not by channel. */
+export function epilogueOf(
+  gpu: GpuProcessor,
+  { bias, preluActivationWeights: prelu }: Named<Argument<GpuBuffer>>,
+  attributes: Attributes,
+  channels: number,
+): Epilogue | undefined {
+  const slopes = prelu && channelImage(gpu, prelu, channels);
+  const biases = bias && channelImage(gpu, bias, channels);
+  const activation = activationOf(attributes.activation as string | undefined, {
+    alpha: (attributes.leakyreluAlpha as number | undefined) ?? LEAKY_ALPHA,
+    ...(slopes && { slopes }),
+  });
+  return activation && (!bias || biases) ? { bias: biases, activation } : undefined;
+}
+
+/** One number a channel, as an image of one pixel. */
+function channelImage(
+  gpu: GpuProcessor,
+  argument: Argument<GpuBuffer>,
+  channels: number,
+): Image | undefined {
+  const size = util.sizeFromShape(argument.shape as number[]);
+  if (size !== channels || argument.shape.at(-1) !== channels) return undefined;
+  return gpu.images([argument.buffer])?.[0];
+}
+
+/** Weights [kh,kw,ci,co], packed once for results of this size. */
+function filterFor(
+  { context, format }: GpuProcessor,
+  filter: Argument<GpuBuffer>,
+  shape: readonly number[],
+): Filter | undefined {
+  const place = placeFor(context!, filter.shape, shape, format);
+  return packed(filter, `conv2d ${place} ${format}`, numbers =>
+    packFilter(context!, numbers, filter.shape, place, format),
+  );
+}
+
+/** Weights [kh,kw,c,1]. */
+function depthwiseFilter(
+  { context, format }: GpuProcessor,
+  filter: Argument<GpuBuffer>,
+): Filter | undefined {
+  if (filter.shape[3] !== 1) return undefined;
+  return packed(filter, `depthwise ${format}`, numbers =>
+    packDepthwise(context!, numbers, filter.shape, format),
+  );
+}
+
+/** Weights only the GPU has are not packed on the host. */
+function packed(
+  filter: Argument<GpuBuffer>,
+  name: string,
+  pack: (numbers: ArrayLike<number>) => Filter,
+): Filter | undefined {
+  return filter.host && filter.derived(name, () => pack(filter.host!()));
+}
+
+const windowOf = ({
+  filterHeight: kh,
+  filterWidth: kw,
+  strideHeight: strideH,
+  strideWidth: strideW,
+  dilationHeight: dilationH,
+  dilationWidth: dilationW,
+  padInfo: { top, left },
+}: backend_util.Conv2DInfo): Window => ({
+  ...{ kh, kw, strideH, strideW },
+  ...{ dilationH, dilationW, top, left },
+});

@@ -1,0 +1,115 @@
+/**
+ * Slice, concat, and pad with zeros: y [n,h,w,c] is the sum of all x_i, each shifted along its axes,
+ * where an x_i is zero outside of itself:
+ *
+ *     slice      y[i] = x[i + begin]
+ *     pad        y[i] = x[i - before]
+ *     concat     y[i] = x_0[i] + x_1[i - length of x_0] + ...
+ *
+ * Channels shifted by a multiple of 4 stay together in their texel, others come from two.
+ */
+import type { GpuContext, Sampled, Source } from '../context.js';
+import type { Image } from '../layout.js';
+import { takeImage } from '../layout.js';
+import { HEAD, layoutInts, reader, result } from './text.js';
+
+/** Images of one draw: WebGL2 has 16 samplers at least. */
+const MAX_IMAGES = 8;
+
+/** x_i at the place of y that is S_i away. */
+const shifted = (i: number): string => `${reader(String(i))}
+uniform ivec4 S${i};
+vec4 group${i}(int image, int g, int y, int x) {
+  return uint(g) < uint(Lx${i}.z) ? read${i}(image, g, y, x) : vec4(0);
+}
+vec4 shifted${i}(int image, int c, int y, int x) {
+  image += S${i}.x; y += S${i}.y; x += S${i}.z; c += S${i}.w;
+  if (uint(image) >= uint(Dx${i}.x) || c <= -4 || c >= Dx${i}.w) return vec4(0);
+  int g = c >> 2, r = c & 3;
+  vec4 v = group${i}(image, g, y, x);
+  if (r == 0) return v;
+  vec4 next = group${i}(image, g + 1, y, x);
+  if (r == 1) return vec4(v.yzw, next.x);
+  return r == 2 ? vec4(v.zw, next.xy) : vec4(v.w, next.xyz);
+}`;
+
+const sum = (images: readonly Image[]): Source => ({
+  name: `sum of ${images.length} shifted, ${images[0].texture.format}`,
+  fragment:
+    () => `${HEAD}${result(images[0].texture.format)}${images.map((_, i) => shifted(i)).join('')}
+vec4 pixel(Place p, int dy, int dx) {
+  int c = 4 * p.group, y = 2 * p.row + dy, x = 2 * p.column + dx;
+  return ${images.map((_, i) => `shifted${i}(p.image, c, y, x)`).join(' + ')};
+}
+void main() {
+  Place p = place();
+  if (isOutside(p)) return;
+  put(p, pixel(p, 0, 0), pixel(p, 0, 1), pixel(p, 1, 0), pixel(p, 1, 1));
+}`,
+});
+
+/** @param shifts of each image, along the axes of `shape`. */
+function sumShifted(
+  context: GpuContext,
+  images: readonly Image[],
+  shifts: readonly (readonly number[])[],
+  shape: readonly number[],
+): Image {
+  const y = takeImage(context, shape, images[0].texture.format);
+  const textures: Record<string, Sampled> = {};
+  const ints: Record<string, readonly number[]> = layoutInts('y', y.layout);
+  images.forEach(({ texture, layout }, i) => {
+    textures[`X${i}`] = texture;
+    Object.assign(ints, layoutInts(`x${i}`, layout));
+    ints[`S${i}`] = [0, 0, 0, 0, ...shifts[i]].slice(-4);
+  });
+  context.draw(sum(images), y.texture, { textures, ints });
+  return y;
+}
+
+/** Elements [begin, begin + size) of each axis. */
+export function sliceImage(
+  context: GpuContext,
+  x: Image,
+  begin: readonly number[],
+  size: readonly number[],
+): Image {
+  return sumShifted(context, [x], [begin], size);
+}
+
+/** `before` zeros before each axis, and as many after it as make it this shape. */
+export function padImage(
+  context: GpuContext,
+  x: Image,
+  before: readonly number[],
+  shape: readonly number[],
+): Image {
+  return sumShifted(context, [x], [before.map(n => -n)], shape);
+}
+
+/** Images side by side along an axis of `shape`, that of the result. */
+export function joinImages(
+  context: GpuContext,
+  images: readonly Image[],
+  shape: readonly number[],
+  axis: number,
+): Image {
+  const first = images.slice(0, MAX_IMAGES);
+  const key = (['n', 'h', 'w', 'c'] as const)[axis + 4 - shape.length];
+  let length = 0;
+  const shifts = first.map(({ layout }) => {
+    const shift = shape.map((_, i) => (i === axis ? -length : 0));
+    length += layout[key];
+    return shift;
+  });
+  if (first.length === images.length) return sumShifted(context, images, shifts, shape);
+  const part = sumShifted(
+    context,
+    first,
+    shifts,
+    shape.map((n, i) => (i === axis ? length : n)),
+  );
+  const whole = joinImages(context, [part, ...images.slice(MAX_IMAGES)], shape, axis);
+  context.give(part.texture);
+  return whole;
+}
