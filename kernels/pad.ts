@@ -4,8 +4,9 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
+import type { GpuBuffer } from '../src/processors/gpu/processor.js';
+import { padImage } from '../src/processors/gpu/programs/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 const paddingsOf = ({ paddings }: Attributes) => paddings as [number, number][];
@@ -55,5 +56,10 @@ export const pad: Kernel = {
 
   // Its program for 5 axes and more does not compile.
   gpuTakes: ({ inputs }) => inputs.x.shape.length <= 4,
-  gpu: tfjsOnGpu,
+  gpu(gpu, call) {
+    const before = paddingsOf(call.attributes).map(([n]) => n);
+    const own = (): GpuBuffer[] | undefined =>
+      gpu.own(call, (context, [x]) => padImage(context, x, before, call.outputs[0].shape));
+    return (valueOf(call.attributes) === 0 ? own() : undefined) ?? gpu.tfjs(call);
+  },
 };

@@ -90,7 +90,7 @@ function packed(
   return filter.host && filter.derived(name, () => pack(filter.host!()));
 }
 
-const windowOf = ({
+export const windowOf = ({
   filterHeight: kh,
   filterWidth: kw,
   strideHeight: strideH,

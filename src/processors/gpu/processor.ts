@@ -249,6 +249,18 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return buffers.map(buffer => (buffer.image ??= this.enter(buffer)));
   }
 
+  /** A call as a program of ours; undefined where there is none for it. */
+  own(
+    { inputs, outputs }: Call<GpuBuffer>,
+    draw: (context: GpuContext, images: Image[]) => Image | undefined,
+  ): GpuBuffer[] | undefined {
+    const all = Object.values(inputs);
+    if (!outputs.every(y => this.hasImage(y)) || !all.every(x => this.hasImage(x)))
+      return undefined;
+    const image = draw(this.context!, this.images(all.map(({ buffer }) => buffer))!);
+    return image && [this.keep(image, outputs[0])];
+  }
+
   /** A buffer of what a program of ours has made. */
   keep(image: Image, spec: Spec): GpuBuffer {
     const buffer = new GpuBuffer(this, spec, this.half, image);

@@ -21,10 +21,10 @@ export interface Activation {
 }
 
 /** Instead of infinity, which uniforms need not have. */
-const MAX = 3.4028234e38;
+export const MAX = 3.4028234e38;
 
 /** act(v) of four channels; A: two numbers; s: slopes. */
-const TEXTS: Record<string, string> = {
+export const TEXTS: Readonly<Record<string, string>> = {
   clamp: 'min(max(v, A.x), A.y)',
   leaky: 'max(v, 0.) + A.x * min(v, 0.)',
   prelu: 'max(v, 0.) + s * min(v, 0.)',

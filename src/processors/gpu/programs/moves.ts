@@ -8,10 +8,10 @@
  *
  * Channels shifted by a multiple of 4 stay together in their texel, others come from two.
  */
-import type { GpuContext, Sampled, Source } from '../context.js';
+import type { GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
-import { takeImage } from '../layout.js';
-import { HEAD, layoutInts, reader, result } from './text.js';
+import { drawImage } from './draw.js';
+import { pixelwise, reader } from './text.js';
 
 /** Images of one draw: WebGL2 has 16 samplers at least. */
 const MAX_IMAGES = 8;
@@ -35,17 +35,14 @@ vec4 shifted${i}(int image, int c, int y, int x) {
 
 const sum = (images: readonly Image[]): Source => ({
   name: `sum of ${images.length} shifted, ${images[0].texture.format}`,
-  fragment:
-    () => `${HEAD}${result(images[0].texture.format)}${images.map((_, i) => shifted(i)).join('')}
-vec4 pixel(Place p, int dy, int dx) {
-  int c = 4 * p.group, y = 2 * p.row + dy, x = 2 * p.column + dx;
-  return ${images.map((_, i) => `shifted${i}(p.image, c, y, x)`).join(' + ')};
-}
-void main() {
-  Place p = place();
-  if (isOutside(p)) return;
-  put(p, pixel(p, 0, 0), pixel(p, 0, 1), pixel(p, 1, 0), pixel(p, 1, 1));
+  fragment: () =>
+    pixelwise(
+      images[0].texture.format,
+      `${images.map((_, i) => shifted(i)).join('')}
+vec4 pixel(int image, int g, int y, int x) {
+  return ${images.map((_, i) => `shifted${i}(image, 4 * g, y, x)`).join(' + ')};
 }`,
+    ),
 });
 
 /** @param shifts of each image, along the axes of `shape`. */
@@ -55,16 +52,11 @@ function sumShifted(
   shifts: readonly (readonly number[])[],
   shape: readonly number[],
 ): Image {
-  const y = takeImage(context, shape, images[0].texture.format);
-  const textures: Record<string, Sampled> = {};
-  const ints: Record<string, readonly number[]> = layoutInts('y', y.layout);
-  images.forEach(({ texture, layout }, i) => {
-    textures[`X${i}`] = texture;
-    Object.assign(ints, layoutInts(`x${i}`, layout));
-    ints[`S${i}`] = [0, 0, 0, 0, ...shifts[i]].slice(-4);
-  });
-  context.draw(sum(images), y.texture, { textures, ints });
-  return y;
+  const named = Object.fromEntries(images.map((image, i) => [i, image]));
+  const ints = Object.fromEntries(
+    shifts.map((shift, i) => [`S${i}`, [0, 0, 0, 0, ...shift].slice(-4)]),
+  );
+  return drawImage(context, sum(images), named, shape, { ints });
 }
 
 /** Elements [begin, begin + size) of each axis. */

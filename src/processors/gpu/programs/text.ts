@@ -70,6 +70,29 @@ vec4 read${name}(int image, int g, int y, int x) {
 }
 `;
 
+/** A program whose text says `vec4 pixel(image, g, y, x)`: texel g of each pixel of y. */
+export const pixelwise = (format: Format, text: string): string => `${HEAD}${result(format)}${text}
+void main() {
+  Place p = place();
+  if (isOutside(p)) return;
+  int y = 2 * p.row, x = 2 * p.column;
+  put(p, pixel(p.image, p.group, y, x), pixel(p.image, p.group, y, x + 1),
+      pixel(p.image, p.group, y + 1, x), pixel(p.image, p.group, y + 1, x + 1));
+}`;
+
+/** A program whose text says `float element(image, y, x, c)`: each number of y by itself. */
+export const elementwise = (format: Format, text: string): string =>
+  pixelwise(
+    format,
+    `${text}
+vec4 pixel(int image, int g, int y, int x) {
+  vec4 v = vec4(0);
+  if (y >= Dy.y || x >= Dy.z) return v;
+  for (int k = 0; k < min(4, Dy.w - 4 * g); ++k) v[k] = element(image, y, x, 4 * g + k);
+  return v;
+}`,
+  );
+
 /** Texels in a row of a flat texture, a power of two within every device's limit. */
 export const FLAT_WIDTH = 2048;
 

@@ -8,21 +8,22 @@ import { util } from '@tensorflow/tfjs-core';
 
 import type { Format, GpuContext, Sampled, Source, Texture } from '../context.js';
 import type { Image } from '../layout.js';
-import { layoutOf, takeImage } from '../layout.js';
-import { HEAD, layoutInts, reader, result } from './text.js';
+import { takeImage } from '../layout.js';
+import { drawImage } from './draw.js';
+import { elementwise, HEAD, layoutInts, reader } from './text.js';
 
-/** Where element i of x is, as a function `float element(int i)`. */
+/** Where element i of x is, as a function `float number(int i)`. */
 const FROM_FLAT = `
 uniform sampler2D X;
 uniform ivec4 Wx;                   // texels in a row
-float element(int i) {
+float number(int i) {
   int texel = i >> 2;
   return texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0)[i & 3];
 }
 `;
 
 const FROM_IMAGE = `${reader()}
-float element(int i) {
+float number(int i) {
   int c = i % Dx.w, at = i / Dx.w, x = at % Dx.z;
   at /= Dx.z;
   return read(at / Dx.y, c >> 2, at % Dx.y, x)[c & 3];
@@ -31,20 +32,14 @@ float element(int i) {
 
 const toImage = (from: 'flat' | 'image', format: Format): Source => ({
   name: `enter from ${from}, ${format}`,
-  fragment: () => `${HEAD}${result(format)}${from === 'flat' ? FROM_FLAT : FROM_IMAGE}
-vec4 pixel(Place p, int dy, int dx) {
-  int y = 2 * p.row + dy, x = 2 * p.column + dx;
-  if (y >= Dy.y || x >= Dy.z) return vec4(0);
-  int i = ((p.image * Dy.y + y) * Dy.z + x) * Dy.w + 4 * p.group;
-  vec4 v = vec4(0);
-  for (int k = 0; k < min(4, Dy.w - 4 * p.group); ++k) v[k] = element(i + k);
-  return v;
-}
-void main() {
-  Place p = place();
-  if (isOutside(p)) return;
-  put(p, pixel(p, 0, 0), pixel(p, 0, 1), pixel(p, 1, 0), pixel(p, 1, 1));
+  fragment: () =>
+    elementwise(
+      format,
+      `${from === 'flat' ? FROM_FLAT : FROM_IMAGE}
+float element(int image, int y, int x, int c) {
+  return number(((image * Dy.y + y) * Dy.z + x) * Dy.w + c);
 }`,
+    ),
 });
 
 const LEAVE: Source = {
@@ -56,7 +51,7 @@ void main() {
   ivec2 p = ivec2(gl_FragCoord.xy);
   int i = 4 * (p.y * Wy.x + p.x);
   vec4 v = vec4(0);
-  for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = element(i + k);
+  for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = number(i + k);
   y = v;
 }`,
 };
@@ -98,13 +93,7 @@ export function leave(context: GpuContext, x: Image, format: Format = 'float'): 
 
 /** The same numbers under another shape of the same size. */
 export function relay(context: GpuContext, x: Image, shape: readonly number[]): Image {
-  const { format } = x.texture;
-  const y = takeImage(context, shape, format);
-  context.draw(toImage('image', format), y.texture, {
-    textures: { X: x.texture },
-    ints: { ...layoutInts('x', x.layout), ...layoutInts('y', y.layout) },
-  });
-  return y;
+  return drawImage(context, toImage('image', x.texture.format), { '': x }, shape);
 }
 
 /** Numbers x [n,h,w,c] of the host as an image. Halves are rounded to the nearest. */
@@ -131,10 +120,4 @@ export function download(context: GpuContext, x: Image): Float32Array {
   const numbers = context.read(flat);
   context.give(flat);
   return numbers.subarray(0, util.sizeFromShape([n, h, w, c]));
-}
-
-/** Whether both shapes are the same image. */
-export function isSameImage(a: readonly number[], b: readonly number[]): boolean {
-  const [x, y] = [layoutOf(a), layoutOf(b)];
-  return x.n === y.n && x.h === y.h && x.w === y.w && x.c === y.c;
 }
