@@ -1,5 +1,5 @@
 /**
- * A call of a convolution as a program of ours (`programs/conv2d.ts`), or nothing where there is none
+ * A call of a convolution or of a matrix product as a program of ours, or nothing where there is none
  * for it, and tfjs-webgl shall have it: weights that only the GPU has, a depthwise convolution of
  * several channels for each of x, a bias or slopes that are not one number a channel.
  */
@@ -15,6 +15,7 @@ import type { Epilogue } from './programs/activation.js';
 import { activationOf } from './programs/activation.js';
 import type { Filter, Window } from './programs/conv2d.js';
 import { conv2d, packDepthwise, packFilter, placeFor } from './programs/conv2d.js';
+import { dense, isDense } from './programs/dense.js';
 
 export function convolve(
   gpu: GpuProcessor,
@@ -27,8 +28,41 @@ export function convolve(
   const weights = isDepthwise ? depthwiseFilter(gpu, filter) : filterFor(gpu, filter, y.shape);
   const [image] = gpu.images([x.buffer]) ?? [];
   if (!epilogue || !weights || !image) return undefined;
-  const { context } = gpu;
-  return [gpu.keep(conv2d(context!, image, weights, windowOf(info), epilogue, y.shape), y)];
+  const isPoint = !isDepthwise && util.sizeFromShape(info.filterShape.slice(0, 2)) === 1;
+  return [gpu.keep(sums(gpu, image, weights, isPoint, windowOf(info), epilogue, y.shape), y)];
+}
+
+/** `a [...,m,k] * b [k,n]`, b perhaps given transposed: a convolution of rows of m pixels. */
+export function multiply(
+  gpu: GpuProcessor,
+  { inputs: { a, b, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+): GpuBuffer[] | undefined {
+  const isMatrix = b.shape.slice(0, -2).every(n => n === 1);
+  if (!isMatrix || attributes.transposeA || !gpu.hasImage(a) || !gpu.hasImage(y)) return undefined;
+  const [k, n] = [a.shape.at(-1)!, y.shape.at(-1)!];
+  const epilogue = epilogueOf(gpu, others, attributes, n);
+  const weights = matrix(gpu, b, [1, 1, k, n], !!attributes.transposeB, y.shape);
+  const [image] = gpu.images([a.buffer]) ?? [];
+  if (!epilogue || !weights || !image) return undefined;
+  return [gpu.keep(sums(gpu, image, weights, true, POINT, epilogue, y.shape), y)];
+}
+
+const POINT: Window = {
+  ...{ kh: 1, kw: 1, strideH: 1, strideW: 1 },
+  ...{ dilationH: 1, dilationW: 1, top: 0, left: 0 },
+};
+
+function sums(
+  { context }: GpuProcessor,
+  x: Image,
+  filter: Filter,
+  isPoint: boolean,
+  window: Window,
+  epilogue: Epilogue,
+  shape: readonly number[],
+): Image {
+  if (isPoint && filter.texture && isDense(x)) return dense(context!, x, filter, epilogue, shape);
+  return conv2d(context!, x, filter, window, epilogue, shape);
 }
 
 /** Bias and activation of a fused kernel; undefined for those that are not by channel. */
@@ -67,6 +101,35 @@ function filterFor(
   const place = placeFor(context!, filter.shape, shape, format);
   return packed(filter, `conv2d ${place} ${format}`, numbers =>
     packFilter(context!, numbers, filter.shape, place, format),
+  );
+}
+
+/** Weights [1,1,k,n], given as [k,n] or [n,k]. */
+function matrix(
+  { context, format }: GpuProcessor,
+  b: Argument<GpuBuffer>,
+  filter: readonly number[],
+  isTransposed: boolean,
+  shape: readonly number[],
+): Filter | undefined {
+  const [n, h, w, c] = [1, 1, 1, 1, ...shape].slice(-4);
+  const place = placeFor(context!, filter, [n, h, w, c], format);
+  return packed(b, `matrix ${place} ${format} ${isTransposed ? 'transposed' : ''}`, numbers =>
+    packFilter(
+      context!,
+      isTransposed ? transposed(numbers, filter[3], filter[2]) : numbers,
+      filter,
+      place,
+      format,
+    ),
+  );
+}
+
+/** [rows, columns] -> [columns, rows] */
+function transposed(numbers: ArrayLike<number>, rows: number, columns: number): Float32Array {
+  return Float32Array.from(
+    { length: rows * columns },
+    (_, i) => numbers[(i % rows) * columns + Math.floor(i / rows)],
   );
 }
 
