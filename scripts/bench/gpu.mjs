@@ -1,8 +1,9 @@
 /**
- * Our convolution programs against tfjs-webgl, in turn on one page.
+ * Our convolution programs and whole nets on mulayer's GPU against tfjs-webgl, in turn on one page.
  *
  *     npm run bench -- gpu
  *     npm run bench -- gpu --only='3x3 56' --rounds=7
+ *     npm run bench -- gpu --only=none --nets=squeezenet,mobilenet
  *     npm run bench -- gpu --page=DIR      only puts the page there: gpu.html?rounds=7 POSTs to /result
  */
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -20,6 +21,7 @@ export async function main(args) {
     options: {
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', default: '' },
+      nets: { type: 'string', default: '' },
       page: { type: 'string' },
     },
   });
@@ -35,7 +37,8 @@ export async function main(args) {
     const page = await browser.page(`${server.url}/gpu.html`, {
       log: (type, text) => ['error', 'warning'].includes(type) && console.error(text),
     });
-    const plan = { rounds: Number(values.rounds), only: values.only };
+    const nets = values.nets.split(',').filter(Boolean);
+    const plan = { rounds: Number(values.rounds), only: values.only, nets };
     print(await page.evaluate(`bench.run(${JSON.stringify(plan)})`));
   } finally {
     await browser.close();
@@ -45,8 +48,9 @@ export async function main(args) {
 
 /** gpu.html and its script, in a folder. */
 async function buildPage(out) {
-  const { BUNDLE } = await import('../build.mjs');
+  const { BUNDLE, buildWasm } = await import('../build.mjs');
   const { build } = await import('esbuild');
+  await buildWasm();
   await mkdir(out, { recursive: true });
   await build({
     ...BUNDLE,
@@ -65,13 +69,17 @@ function print({ renderer, isMediumHalf, errors, rows }) {
     console.log(`  relative RMS of halves, weights in ${place}: ${error.toExponential(2)}`);
   }
   for (const row of rows) {
-    const [webgl, f16] = ['tfjs-webgl', 'tfjs-webgl f16'].map(
+    const [webgl, f16] = ['webgl', 'webgl f16'].map(
       name => rows.find(other => other.shape === row.shape && other.contestant === name).ms,
     );
+    const more =
+      row.bytes === undefined
+        ? ''
+        : `   ${(row.bytes / 2 ** 20).toFixed(0)} MiB   error ${row.error.toExponential(1)}`;
     console.log(
       `  ${row.shape.padEnd(18)} ${row.contestant.padEnd(22)} ${row.ms.toFixed(3).padStart(9)} ms` +
         ` ${row.gflops.toFixed(0).padStart(6)} GFLOP/s ${(webgl / row.ms).toFixed(1).padStart(5)}` +
-        ` ${(f16 / row.ms).toFixed(1).padStart(5)}   first ${row.first.toFixed(1)}`,
+        ` ${(f16 / row.ms).toFixed(1).padStart(5)}   first ${row.first.toFixed(1)}${more}`,
     );
   }
 }

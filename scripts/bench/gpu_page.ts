@@ -1,13 +1,15 @@
 /**
- * The page of `scripts/bench/gpu.mjs`: our convolution programs against tfjs-webgl, as shipped and
- * with textures of 16-bit floats, in turn on one WebGL context.
+ * The page of `scripts/bench/gpu.mjs`: our convolution programs, and whole nets on mulayer's GPU,
+ * against tfjs-webgl, as shipped and with textures of 16-bit floats, in turn on one WebGL context.
  *
  * A time is that of {@link CHAINED} layers, each on the result of the one before, until one texel of
  * the last has been read: what is only submitted has not been computed. VGG's convolutions are run one
- * after the other on images of their own, without the pools between them.
+ * after the other on images of their own, without the pools between them. A net's time is that until
+ * its result has been read.
  *
  * `bench.run(plan)` is called by the script; or the result is POSTed to /result, for a browser that
- * nobody drives: `gpu.html?rounds=7`.
+ * nobody drives: `gpu.html?rounds=7`, with
+ * `only=` part of a shape's name, `nets=vgg16,mobilenet` or none.
  */
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
@@ -25,12 +27,16 @@ import {
   placeFor,
 } from '../../src/processors/gpu/programs/conv2d.js';
 import { download, upload } from '../../src/processors/gpu/programs/transfer.js';
+import '../../src/index.js';
 import { Random } from '../../test/wasm/random.js';
+import { TfjsNet } from './nets_tfjs.js';
+import { inputOf, macsOf, topology, type TopologyName } from './topologies.js';
 
 interface Plan {
   rounds: number;
   /** Part of the names of the shapes wanted. */
   only: string;
+  nets: TopologyName[];
 }
 
 interface Shape {
@@ -50,6 +56,9 @@ interface Row {
   ms: number;
   first: number;
   gflops: number;
+  /** Of a net: of textures and buffers, weights included; and the greatest error over the greatest number. */
+  bytes?: number;
+  error?: number;
 }
 
 const CHAINED = 10;
@@ -168,7 +177,7 @@ function theirs(shapes: readonly Shape[], times: number, half: boolean): Contest
     })),
   );
   return {
-    name: half ? 'tfjs-webgl f16' : 'tfjs-webgl',
+    name: half ? 'webgl f16' : 'webgl',
     submit: () =>
       use(() => {
         for (const { x, filter, bias, layer } of layers) {
@@ -240,7 +249,70 @@ function accuracy(context: GpuContext, place: Place): number {
   return Math.sqrt(square(got.map((v, i) => v - wanted[i])) / square(wanted));
 }
 
-async function run({ rounds, only }: Plan, report: (rows: Row[]) => void) {
+/** Ways to run a net: the backend, and whether its textures are of 16 bits. */
+const BACKENDS = [
+  ['webgl', false],
+  ['webgl', true],
+  ['mulayer', true],
+] as const;
+
+/** Sets a backend and its texture format for as long as `use` takes. */
+async function on<T>(backend: string, half: boolean, use: () => T): Promise<Awaited<T>> {
+  await tf.setBackend(backend);
+  tf.env().set('WEBGL_RENDER_FLOAT32_ENABLED', backend === 'webgl' ? !half : true);
+  tf.env().set('MULAYER_SPLIT', 'gpu');
+  tf.env().set('MULAYER_PRECISION', 'int8');
+  return await use();
+}
+
+async function compareNet(name: TopologyName, rounds: number): Promise<Row[]> {
+  const net = topology(name);
+  const [h, w, c] = net.layers[0].shape;
+  const numbers = inputOf(net);
+  const bytesOfAll = async () => {
+    await tf.setBackend('mulayer');
+    return (tf.memory() as unknown as { numBytesInGPU: number }).numBytesInGPU;
+  };
+  const all = [];
+  for (const [backend, half] of BACKENDS) {
+    const before = await bytesOfAll();
+    const made = await on(backend, half, () => new TfjsNet(net));
+    const inference = () =>
+      on(backend, half, async () => {
+        const x = tf.tensor4d(numbers, [1, h, w, c]);
+        const start = performance.now();
+        const y = made.run(x);
+        const result = await y.data<'float32'>();
+        const ms = performance.now() - start;
+        tf.dispose([x, y]);
+        return { ms, result };
+      });
+    const { ms: first, result } = await inference();
+    // The second has other plans than the first, and compiles their programs.
+    await inference();
+    const bytes = (await bytesOfAll()) - before;
+    const name = `${backend}${half ? ' f16' : ''}`;
+    all.push({ name, backend, half, made, inference, first, result, bytes, times: [] as number[] });
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const { inference, times } of all) {
+      for (let i = 0; i < 3; i++) times.push((await inference()).ms);
+    }
+  }
+  const rows: Row[] = [];
+  const largest = (values: Float32Array) => values.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+  const wanted = all[0].result;
+  for (const { name: contestant, backend, half, made, first, result, bytes, times } of all) {
+    await on(backend, half, () => made.dispose());
+    const ms = median(times);
+    const error = largest(result.map((v, i) => v - wanted[i])) / largest(wanted);
+    const gflops = (2 * macsOf(net)) / ms / 1e6;
+    rows.push({ shape: name, contestant, ms, first, gflops, bytes, error });
+  }
+  return rows;
+}
+
+async function run({ rounds, only, nets }: Plan, report: (rows: Row[]) => void) {
   await tf.setBackend('webgl');
   const { gl } = (tf.backend() as unknown as { gpgpu: { gl: WebGL2RenderingContext } }).gpgpu;
   const context = GpuContext.create(gl)!;
@@ -276,16 +348,24 @@ async function run({ rounds, only }: Plan, report: (rows: Row[]) => void) {
   const errors = Object.fromEntries(PLACES.map(place => [place, accuracy(context, place)]));
   const { isMediumHalf } = context;
   context.dispose();
+  for (const net of nets) {
+    report(rows);
+    rows.push(...(await compareNet(net, rounds)));
+  }
   const renderer = gl.getParameter(debug ? debug.UNMASKED_RENDERER_WEBGL : gl.RENDERER) as string;
   return { renderer, isMediumHalf, errors, rows };
 }
 
 const post = (body: unknown) => fetch('/result', { method: 'POST', body: JSON.stringify(body) });
 
-const given = new URLSearchParams(location.search).get('rounds');
-if (given) {
-  const only = new URLSearchParams(location.search).get('only') ?? '';
-  run({ rounds: Number(given), only }, rows => void post({ rows })).then(
+const query = new URLSearchParams(location.search);
+if (query.has('rounds')) {
+  const plan: Plan = {
+    rounds: Number(query.get('rounds')),
+    only: query.get('only') ?? '',
+    nets: (query.get('nets')?.split(',').filter(Boolean) ?? []) as TopologyName[],
+  };
+  run(plan, rows => void post({ rows })).then(
     result => post({ ...result, done: true }),
     (error: unknown) => post({ fatal: String((error as Error)?.stack ?? error) }),
   );
