@@ -42,6 +42,11 @@ export class Lowering {
     return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
   }
 
+  /** Sees to it that the GPU's programs for these nodes are being compiled. */
+  prepare(nodes: readonly Node[]): void {
+    for (const node of nodes) this.gpu!.prepare(this.kernelOf(node), node);
+  }
+
   /** Computes a node where it is placed, or submits that. */
   compute(node: Node, placement: Placement, int8: boolean): void {
     const kernel = this.kernelOf(node);

@@ -15,7 +15,7 @@ import type { GpuProcessor } from '../processors/gpu/processor.js';
 import { GpuBuffer } from '../processors/gpu/processor.js';
 import type { Argument } from '../processors/kernel.js';
 
-/** tfjs-webgl moves 32-bit floats both ways. */
+/** What travels are 32-bit floats, both ways. */
 const WIRE_BYTES = 4;
 
 export class Transfers {
@@ -72,8 +72,11 @@ export class Transfers {
       dtype,
       range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
       ...(!this.onlyOnGpu(value) && {
-        host: () =>
-          this.cpu.download(range ? this.partOnCpu(value, shape, range) : this.onCpu(value)),
+        host: () => {
+          const part = range ? this.partOnCpu(value, shape, range) : this.onCpu(value);
+          this.bytesToGpu += part.size * WIRE_BYTES;
+          return this.cpu.download(part);
+        },
       }),
       derived: (name, make) => derive(value, `${prefix}${shape.join()}:${name}`, make),
     };

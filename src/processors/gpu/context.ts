@@ -9,6 +9,7 @@
  */
 import { UnsupportedError } from '../../errors.js';
 import type { Buffer } from '../../graph/value.js';
+import { PHASES } from './layout.js';
 
 /** Texels of four 16-bit floats, or four 32-bit ones. */
 export type Format = 'half' | 'float';
@@ -59,7 +60,8 @@ export interface Strip {
 interface Program {
   readonly program: WebGLProgram;
   readonly shaders: readonly WebGLShader[];
-  linked: boolean;
+  /** Undefined until somebody had to know. */
+  links?: boolean;
   readonly uniforms: Map<string, WebGLUniformLocation | null>;
 }
 
@@ -96,6 +98,8 @@ export class GpuContext {
   readonly isMediumHalf: boolean;
   /** Bytes of all textures and buffers, in use and free. */
   bytes = 0;
+  /** See {@link rehearse}. */
+  isRehearsing = false;
 
   private constructor(readonly gl: WebGL2RenderingContext) {
     this.noVertices = gl.createVertexArray();
@@ -106,10 +110,27 @@ export class GpuContext {
     this.isMediumHalf = this.probe();
   }
 
-  /** Undefined where our programs cannot run: WebGL1, or no rendering to float textures. */
+  /**
+   * Undefined where our programs cannot run: WebGL1, no rendering to float textures, or, in spite of
+   * the standard, not to four at once.
+   */
   static create(gl: WebGLRenderingContext | WebGL2RenderingContext): GpuContext | undefined {
     if (!('fenceSync' in gl) || !gl.getExtension('EXT_color_buffer_float')) return undefined;
-    return new GpuContext(gl);
+    return gl.getParameter(gl.MAX_DRAW_BUFFERS) < PHASES ? undefined : new GpuContext(gl);
+  }
+
+  /**
+   * Does not draw what `use` draws, nor hold memory for it, but begins to compile the programs: all of
+   * a net's at once, by as many threads as the driver has, instead of one after the other as they are
+   * come upon. Textures that are taken meanwhile are none.
+   */
+  rehearse(use: () => void): void {
+    this.isRehearsing = true;
+    try {
+      use();
+    } finally {
+      this.isRehearsing = false;
+    }
   }
 
   /** Begins to compile, without waiting: drivers that can do it in parallel. */
@@ -129,7 +150,7 @@ export class GpuContext {
       return shader;
     });
     gl.linkProgram(program);
-    this.programs.set(name, { program, shaders, linked: false, uniforms: new Map() });
+    this.programs.set(name, { program, shaders, uniforms: new Map() });
   }
 
   /**
@@ -143,6 +164,7 @@ export class GpuContext {
       const size = `${width} x ${height}`;
       throw new UnsupportedError(`texture: expected ${maxTextureSize} a side at most, got ${size}`);
     }
+    if (this.isRehearsing) return { ...NO_TEXTURE, format, width, height, layers };
     const pooled = this.free.get(key(format, width, height, layers))?.pop();
     if (pooled) {
       this.taken.add(pooled);
@@ -183,6 +205,7 @@ export class GpuContext {
   /** Fills a plain texture, row by row. */
   write(to: Texture, numbers: Float32Array): void {
     const { gl } = this;
+    if (this.isRehearsing) return;
     gl.bindTexture(gl.TEXTURE_2D, to.texture);
     gl.texSubImage2D(
       gl.TEXTURE_2D,
@@ -227,7 +250,7 @@ export class GpuContext {
    */
   draw(source: Source, to: Texture, uniforms: Uniforms): void {
     const { gl } = this;
-    this.bind(source, to, uniforms);
+    if (!this.begin(source, to, uniforms)) return;
     gl.viewport(0, 0, to.width, to.height);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
     this.unbind(uniforms);
@@ -242,7 +265,7 @@ export class GpuContext {
     strips: Iterable<Strip>,
   ): void {
     const { gl } = this;
-    this.bind(source, to, uniforms);
+    if (!this.begin(source, to, uniforms)) return;
     let bound = -1;
     for (const { y, height, offset } of strips) {
       if (offset !== bound) gl.bindBufferRange(gl.UNIFORM_BUFFER, 0, buffer, offset, length);
@@ -282,9 +305,18 @@ export class GpuContext {
     return error !== 0;
   }
 
-  private bind(source: Source, to: Texture, { textures, ints = {}, floats = {} }: Uniforms): void {
+  /** Sets everything for the draw; false where there is to be none. */
+  private begin(
+    source: Source,
+    to: Texture,
+    { textures, ints = {}, floats = {} }: Uniforms,
+  ): boolean {
     const { gl } = this;
-    const program = this.linked(source);
+    if (this.isRehearsing) {
+      this.prepare(source);
+      return false;
+    }
+    const program = this.linked(source, to);
     gl.useProgram(program.program);
     const at = (name: string) => {
       if (!program.uniforms.has(name)) {
@@ -302,6 +334,7 @@ export class GpuContext {
     this.bindTarget(to);
     gl.scissor(0, 0, to.width, to.height);
     gl.bindVertexArray(this.noVertices);
+    return true;
   }
 
   private unbind({ textures }: Uniforms): void {
@@ -318,20 +351,21 @@ export class GpuContext {
     return layers === 1 ? this.gl.TEXTURE_2D : this.gl.TEXTURE_2D_ARRAY;
   }
 
-  private linked(source: Source): Program {
+  /** The program, once it has been linked; where that fails the target goes back to the pool. */
+  private linked(source: Source, to: Texture): Program {
     this.prepare(source);
     const { gl } = this;
     const made = this.programs.get(source.name)!;
-    if (made.linked) return made;
-    if (!gl.getProgramParameter(made.program, gl.LINK_STATUS)) {
+    if (made.links === undefined) {
+      made.links = !!gl.getProgramParameter(made.program, gl.LINK_STATUS);
       const log = made.shaders.map(shader => gl.getShaderInfoLog(shader)).join('');
-      const why = gl.getProgramInfoLog(made.program);
-      throw new UnsupportedError(`program '${source.name}': expected it to link: ${why} ${log}`);
+      if (!made.links) console.warn(`mulayer: '${source.name}' does not link:`, log);
+      const block = made.links ? gl.getUniformBlockIndex(made.program, 'Block') : gl.INVALID_INDEX;
+      if (block !== gl.INVALID_INDEX) gl.uniformBlockBinding(made.program, block, 0);
     }
-    const block = gl.getUniformBlockIndex(made.program, 'Block');
-    if (block !== gl.INVALID_INDEX) gl.uniformBlockBinding(made.program, block, 0);
-    made.linked = true;
-    return made;
+    if (made.links) return made;
+    this.give(to);
+    throw new UnsupportedError(`program '${source.name}': expected it to link`);
   }
 
   private bindTarget(to: Texture): void {
@@ -351,5 +385,11 @@ export class GpuContext {
     gl.drawBuffers(buffers);
   }
 }
+
+/** Instead of a texture, in a rehearsal. */
+export const NO_TEXTURE: Texture = {
+  texture: {},
+  ...{ format: 'half', width: 0, height: 0, layers: 1, bytes: 0, framebuffer: null },
+};
 
 const key = (...parts: unknown[]): string => parts.join();

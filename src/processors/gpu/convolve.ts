@@ -9,6 +9,7 @@ import { util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named } from '../../graph/kernel.js';
 import type { Argument, Call } from '../kernel.js';
 import { LEAKY_ALPHA } from '../kernel.js';
+import type { GpuContext } from './context.js';
 import type { GpuBuffer, GpuProcessor } from './processor.js';
 import type { Image } from './layout.js';
 import type { Epilogue } from './programs/activation.js';
@@ -29,7 +30,9 @@ export function convolve(
   const [image] = gpu.images([x.buffer]) ?? [];
   if (!epilogue || !weights || !image) return undefined;
   const isPoint = !isDepthwise && util.sizeFromShape(info.filterShape.slice(0, 2)) === 1;
-  return [gpu.keep(sums(gpu, image, weights, isPoint, windowOf(info), epilogue, y.shape), y)];
+  return gpu.drawn(y, context =>
+    sums(context, image, weights, isPoint, windowOf(info), epilogue, y.shape),
+  );
 }
 
 /** `a [...,m,k] * b [k,n]`, b perhaps given transposed: a convolution of rows of m pixels. */
@@ -44,7 +47,7 @@ export function multiply(
   const weights = matrix(gpu, b, [1, 1, k, n], !!attributes.transposeB, y.shape);
   const [image] = gpu.images([a.buffer]) ?? [];
   if (!epilogue || !weights || !image) return undefined;
-  return [gpu.keep(sums(gpu, image, weights, true, POINT, epilogue, y.shape), y)];
+  return gpu.drawn(y, context => sums(context, image, weights, true, POINT, epilogue, y.shape));
 }
 
 const POINT: Window = {
@@ -53,7 +56,7 @@ const POINT: Window = {
 };
 
 function sums(
-  { context }: GpuProcessor,
+  context: GpuContext,
   x: Image,
   filter: Filter,
   isPoint: boolean,
@@ -61,8 +64,8 @@ function sums(
   epilogue: Epilogue,
   shape: readonly number[],
 ): Image {
-  if (isPoint && filter.texture && isDense(x)) return dense(context!, x, filter, epilogue, shape);
-  return conv2d(context!, x, filter, window, epilogue, shape);
+  if (isPoint && filter.texture && isDense(x)) return dense(context, x, filter, epilogue, shape);
+  return conv2d(context, x, filter, window, epilogue, shape);
 }
 
 /** Bias and activation of a fused kernel; undefined for those that are not by channel. */

@@ -21,14 +21,15 @@ import type {
 import { engine, env, getKernel, util } from '@tensorflow/tfjs-core';
 
 import { dropResult, findChild, runKernel } from '../../delegate/child.js';
-import type { Attributes, Named, Spec } from '../../graph/kernel.js';
+import { UnsupportedError } from '../../errors.js';
+import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
-import type { Call, Kernel } from '../kernel.js';
+import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
 import type { Format } from './context.js';
 import { GpuContext } from './context.js';
 import type { Image } from './layout.js';
-import { fits } from './layout.js';
+import { fits, takeImage } from './layout.js';
 import { joinImages, sliceImage } from './programs/moves.js';
 import * as transfer from './programs/transfer.js';
 
@@ -96,12 +97,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   half = true;
   /** The renderer's name, for people. */
   readonly renderer: string;
-  /** Absent where our programs cannot run. */
-  readonly context: GpuContext | undefined;
+  /** Null where our programs cannot run; undefined until they were wanted. */
+  private made: GpuContext | null | undefined;
 
   private constructor(private readonly webgl: WebglBackend) {
     const { gl } = webgl.gpgpu;
-    this.context = GpuContext.create(gl);
     const debug = gl.getExtension('WEBGL_debug_renderer_info');
     this.renderer = String(gl.getParameter(debug ? debug.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   }
@@ -217,20 +217,32 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   memory(): number {
-    return this.webgl.memory().numBytesInGPUAllocated + (this.context?.bytes ?? 0);
+    return this.webgl.memory().numBytesInGPUAllocated + (this.made?.bytes ?? 0);
   }
 
   /** The context belongs to tfjs-webgl; what we hold in it goes. */
   dispose(): void {
     for (const buffer of this.live) this.release(buffer);
-    this.context?.dispose();
+    this.made?.dispose();
   }
 
   /** Textures that tfjs-webgl and we have made, in use and pooled. */
   get textures(): number {
     const manager = this.webgl.getTextureManager();
     const theirs = manager.getNumUsedTextures() + manager.getNumFreeTextures();
-    return theirs + (this.context?.textures ?? 0);
+    return theirs + (this.made?.textures ?? 0);
+  }
+
+  /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
+  get context(): GpuContext | undefined {
+    if (this.made === undefined) {
+      this.made = GpuContext.create(this.webgl.gpgpu.gl) ?? null;
+      if (this.made && !transfer.works(this.made)) {
+        this.made.dispose();
+        this.made = null;
+      }
+    }
+    return this.made ?? undefined;
   }
 
   /** Of the textures made from now on. */
@@ -257,8 +269,43 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const all = Object.values(inputs);
     if (!outputs.every(y => this.hasImage(y)) || !all.every(x => this.hasImage(x)))
       return undefined;
-    const image = draw(this.context!, this.images(all.map(({ buffer }) => buffer))!);
-    return image && [this.keep(image, outputs[0])];
+    const images = this.images(all.map(({ buffer }) => buffer))!;
+    return this.drawn(outputs[0], context => draw(context, images));
+  }
+
+  /** What a program of ours draws; undefined where it does not link, or is beyond the device. */
+  drawn(spec: Spec, draw: (context: GpuContext) => Image | undefined): GpuBuffer[] | undefined {
+    try {
+      const image = draw(this.context!);
+      return image && [this.keep(image, spec)];
+    } catch (error) {
+      if (error instanceof UnsupportedError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Begins to compile what a call will need, if that is a program of ours. */
+  prepare(kernel: Kernel, { inputs, outputs, ...call }: Problem & { isList: boolean }): void {
+    const { context } = this;
+    if (!context || !Object.values(inputs).every(spec => this.hasImage(spec))) return;
+    const imagine = ({ shape, dtype }: Spec): Argument<GpuBuffer> => ({
+      ...{ shape, dtype },
+      buffer: new GpuBuffer(
+        this,
+        { shape, dtype },
+        this.half,
+        takeImage(context, shape, this.format),
+      ),
+      range: () => [0, 0],
+      host: () => new Float32Array(0),
+      derived: (_, make) => make(),
+    });
+    context.rehearse(() => {
+      const imagined: Named<Argument<GpuBuffer>> = {};
+      for (const [name, spec] of Object.entries(inputs)) imagined[name] = imagine(spec);
+      const own = { name: kernel.name, inputs: imagined, outputs, int8: false };
+      for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
+    });
   }
 
   /** A buffer of what a program of ours has made. */
@@ -270,6 +317,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   /** The call on tfjs-webgl. */
   tfjs({ name, inputs, isList, attributes, outputs }: Call<GpuBuffer>): GpuBuffer[] {
+    if (this.context?.isRehearsing) return [];
     const infos: Named<TensorInfo> = {};
     for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = this.tensorOf(buffer);
     return this.within(() => {

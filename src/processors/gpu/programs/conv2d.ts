@@ -26,6 +26,7 @@
  */
 import type { Buffer } from '../../../graph/value.js';
 import type { Blocks, Format, GpuContext, Source, Strip, Texture } from '../context.js';
+import { NO_TEXTURE } from '../context.js';
 import type { Image } from '../layout.js';
 import { takeImage } from '../layout.js';
 import type { Epilogue } from './activation.js';
@@ -104,10 +105,11 @@ export function packFilter(
   place: Place,
   format: Format,
 ): Filter {
+  if (context.isRehearsing) return nothing(place, format, false);
   const [kh, kw, ci, co] = shape;
   const [groups, outGroups] = [Math.ceil(ci / 4), Math.ceil(co / 4)];
   const block = groups * kh * kw * 16;
-  const packed = new Float32Array(outGroups * block);
+  const packed = padded(outGroups * block, place);
   for (let tap = 0; tap < kh * kw; tap++) {
     for (let i = 0; i < ci; i++) {
       const row = (tap * ci + i) * co;
@@ -136,7 +138,8 @@ export function packDepthwise(
   [kh, kw, c]: readonly number[],
   format: Format,
 ): Filter {
-  const packed = new Float32Array(Math.ceil(c / 4) * kh * kw * 4);
+  if (context.isRehearsing) return nothing('texture', format, true);
+  const packed = padded(Math.ceil(c / 4) * kh * kw * 4, 'texture');
   for (let tap = 0; tap < kh * kw; tap++) {
     for (let i = 0; i < c; i++) {
       packed[((i >> 2) * kh * kw + tap) * 4 + (i & 3)] = numbers[tap * c + i];
@@ -145,17 +148,27 @@ export function packDepthwise(
   return inTexture(context, packed, format, true);
 }
 
+/** A filter for a rehearsal. */
+function nothing(place: Place, format: Format, isDepthwise: boolean): Filter {
+  const free = () => undefined;
+  const texture = place === 'texture' ? { texture: NO_TEXTURE } : {};
+  return { place, isDepthwise, format, pitch: 0, bytes: 0, free, ...texture };
+}
+
+/** Room for so many numbers: of a texture, for whole rows. */
+const padded = (numbers: number, place: Place): Float32Array => {
+  const row = FLAT_WIDTH * 4;
+  return new Float32Array(place === 'texture' ? Math.ceil(numbers / row) * row : numbers);
+};
+
 function inTexture(
   context: GpuContext,
   packed: Float32Array,
   format: Format,
   isDepthwise: boolean,
 ): Filter {
-  const height = Math.ceil(packed.length / 4 / FLAT_WIDTH);
-  const padded = new Float32Array(height * FLAT_WIDTH * 4);
-  padded.set(packed);
-  const texture = context.take(format, FLAT_WIDTH, height);
-  context.write(texture, padded);
+  const texture = context.take(format, FLAT_WIDTH, packed.length / 4 / FLAT_WIDTH);
+  context.write(texture, packed);
   const free = () => context.give(texture);
   return { place: 'texture', isDepthwise, format, texture, pitch: 0, bytes: texture.bytes, free };
 }

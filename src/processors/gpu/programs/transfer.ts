@@ -113,6 +113,23 @@ export function upload(
   return image;
 }
 
+/** Whether numbers come back from images as they went there: four draw buffers, both formats. */
+export function works(context: GpuContext): boolean {
+  const numbers = Float32Array.from({ length: 3 * 5 * 7 }, (_, i) => i / 8);
+  const comesBack = (format: Format) => {
+    const image = upload(context, numbers, [3, 5, 7], format);
+    const back = download(context, image);
+    context.give(image.texture);
+    return util.arraysEqual([...back], [...numbers]);
+  };
+  try {
+    return comesBack('half') && comesBack('float');
+  } catch (error) {
+    console.warn('mulayer: no programs of its own on this GPU:', error);
+    return false;
+  }
+}
+
 /** The numbers of an image; blocks. */
 export function download(context: GpuContext, x: Image): Float32Array {
   const { n, h, w, c } = x.layout;
