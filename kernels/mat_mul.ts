@@ -173,10 +173,12 @@ const rules = {
   },
 
   /** It can repeat one matrix for the batch of the other operand, and no more. */
-  gpuTakes(problem) {
+  gpuTakes(problem, gpu) {
     const { aBatch, bBatch } = dimensions(problem.inputs, problem.attributes);
     const [a, b] = [aBatch, bBatch].map(axes => util.sizeFromShape(axes));
-    return hasGpuActivation(problem) && (a === 1 || b === 1 || util.arraysEqual(aBatch, bBatch));
+    return (
+      hasGpuActivation(problem, gpu) && (a === 1 || b === 1 || util.arraysEqual(aBatch, bBatch))
+    );
   },
 
   gpu: (gpu, call) => multiply(gpu, call) ?? plainProduct(gpu, call) ?? fusedOnGpu(gpu, call),

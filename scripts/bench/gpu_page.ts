@@ -109,7 +109,7 @@ type Place = Filter['place'];
 const PLACES: readonly Place[] = ['block', 'packed', 'texture'];
 
 const random = new Random(7);
-const RELU = activationOf('relu')!;
+const RELU = activationOf({ activation: 'relu' })!;
 
 const windowOf = ({ k }: Shape): Window => ({
   ...{ kh: k, kw: k, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 },
@@ -237,7 +237,7 @@ function accuracy(context: GpuContext, place: Place): number {
   const run = (format: Format, at: Place): Float32Array => {
     const x = upload(context, numbers, [1, size, size, ci], format);
     const filter = packFilter(context, weights, [k, k, ci, co], at, format);
-    const epilogue = { activation: activationOf('linear')! };
+    const epilogue = { activation: activationOf({ activation: 'linear' })! };
     const y: Image = conv2d(context, x, filter, windowOf(shape), epilogue, [1, size, size, co]);
     const result = download(context, y);
     filter.free();

@@ -53,7 +53,7 @@ export interface Kernel extends Rules {
     outputs: readonly Spec[];
   }): WritesBytes | undefined;
   /** False for calls that tfjs-webgl refuses in the middle, leaving its textures behind. */
-  gpuTakes?(problem: Problem): boolean;
+  gpuTakes?(problem: Problem, gpu: GpuProcessor): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
   /** Absent where 16-bit floats would change more than a rounding: such calls stay on the CPU. */
   gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
@@ -68,17 +68,30 @@ export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[]
 export const LEAKY_ALPHA = 0.2;
 
 /** Activations that tfjs-webgl does not have. */
-const CPU_ACTIVATIONS = ['tanh', 'softplus', 'hardswish', 'clip'];
+const NOT_OF_TFJS = ['tanh', 'softplus', 'hardswish', 'clip'];
 
-export const isGpuActivation = (name: string): boolean => !CPU_ACTIVATIONS.includes(name);
+const isOfTfjs = (activation: unknown): boolean => !NOT_OF_TFJS.includes(activation as string);
 
-/** Whether tfjs-webgl has the activation of a fused kernel. */
-export function hasGpuActivation({ attributes }: Problem): boolean {
-  return isGpuActivation(attributes.activation as string);
+/** Whether the GPU has an activation: our programs have all. */
+export const isGpuActivation = (activation: unknown, gpu: GpuProcessor): boolean =>
+  isOfTfjs(activation) || !!gpu.context;
+
+/** Whether the GPU has the activation of a fused kernel. */
+export function hasGpuActivation({ attributes }: Problem, gpu: GpuProcessor): boolean {
+  return isGpuActivation(attributes.activation, gpu);
 }
 
-/** The same for kernels with an activation. */
+/** The same for kernels with an activation. One that tfjs-webgl does not have follows it. */
 export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
-  const leakyreluAlpha = call.attributes.leakyreluAlpha ?? LEAKY_ALPHA;
-  return gpu.tfjs({ ...call, attributes: { ...call.attributes, leakyreluAlpha } });
+  const { attributes } = call;
+  const leakyreluAlpha = attributes.leakyreluAlpha ?? LEAKY_ALPHA;
+  if (isOfTfjs(attributes.activation)) {
+    return gpu.tfjs({ ...call, attributes: { ...attributes, leakyreluAlpha } });
+  }
+  const [sums] = gpu.tfjs({ ...call, attributes: { ...attributes, activation: 'linear' } });
+  try {
+    return [gpu.activate(sums, attributes)];
+  } finally {
+    sums.free();
+  }
 }

@@ -69,7 +69,7 @@ export class Executor {
   ) {
     this.transfers = new Transfers(cpu, gpu);
     this.lowering = new Lowering(kernels, cpu, gpu, this.transfers);
-    this.fuser = new Fuser(kernels, cpu);
+    this.fuser = new Fuser(kernels, cpu, gpu);
   }
 
   /** Whether a graph like this has run before. */

@@ -33,8 +33,8 @@ export class Lowering {
   /** Whether the GPU can run a node at all. */
   gpuSupports(node: Node): boolean {
     const kernel = this.kernelOf(node);
-    if (kernel.gpuTakes?.(node) === false) return false;
-    return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
+    if (!this.gpu || kernel.gpuTakes?.(node, this.gpu) === false) return false;
+    return this.gpu.supports(kernel, Object.values(node.inputs), node.outputs);
   }
 
   /** Whether the CPU can only have one of the node's inputs by a blocking read-back. */

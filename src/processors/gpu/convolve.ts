@@ -8,7 +8,6 @@ import { util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named } from '../../graph/kernel.js';
 import type { Argument, Call } from '../kernel.js';
-import { LEAKY_ALPHA } from '../kernel.js';
 import type { GpuContext } from './context.js';
 import type { GpuBuffer, GpuProcessor } from './processor.js';
 import type { Image } from './layout.js';
@@ -77,10 +76,7 @@ export function epilogueOf(
 ): Epilogue | undefined {
   const slopes = prelu && channelImage(gpu, prelu, channels);
   const biases = bias && channelImage(gpu, bias, channels);
-  const activation = activationOf(attributes.activation as string | undefined, {
-    alpha: (attributes.leakyreluAlpha as number | undefined) ?? LEAKY_ALPHA,
-    ...(slopes && { slopes }),
-  });
+  const activation = activationOf(attributes, slopes);
   return activation && (!bias || biases) ? { bias: biases, activation } : undefined;
 }
 

@@ -30,8 +30,10 @@ import type { Format } from './context.js';
 import { GpuContext } from './context.js';
 import type { Image } from './layout.js';
 import { fits, takeImage } from './layout.js';
+import { activationOf } from './programs/activation.js';
 import { joinImages, sliceImage } from './programs/moves.js';
 import * as transfer from './programs/transfer.js';
+import { activateImage } from './programs/unary.js';
 
 /** What we use of tfjs-webgl's backend class beyond its public interface. */
 interface WebglBackend extends KernelBackend {
@@ -282,6 +284,18 @@ export class GpuProcessor implements Processor<GpuBuffer> {
       if (error instanceof UnsupportedError) return undefined;
       throw error;
     }
+  }
+
+  /**
+   * The activation of a fused kernel by itself.
+   *
+   * @throws UnsupportedError where our programs cannot.
+   */
+  activate(buffer: GpuBuffer, attributes: Attributes): GpuBuffer {
+    const activation = activationOf(attributes);
+    const [image] = this.images([buffer]) ?? [];
+    if (!activation || !image) throw new UnsupportedError('activation: expected an image of ours');
+    return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }
 
   /** Begins to compile what a call will need, if that is a program of ours. */

@@ -2,6 +2,8 @@
  * What follows a sum: the bias, y = act(v + bias[c]), and the activations of tfjs's fused kernels.
  * Those that are a clamp share a text.
  */
+import type { Attributes } from '../../../graph/kernel.js';
+import { LEAKY_ALPHA } from '../../kernel.js';
 import type { Sampled } from '../context.js';
 import type { Image } from '../layout.js';
 
@@ -36,26 +38,32 @@ export const TEXTS: Readonly<Record<string, string>> = {
   hardswish: 'v * (A.x * clamp(v + 3., 0., 6.))',
 };
 
-const CLAMPS: Record<string, [number, number]> = {
-  linear: [-MAX, MAX],
-  relu: [0, MAX],
-  relu6: [0, 6],
-};
-
 /**
- * @param name tfjs's, or one that the fuse pass adds: `hardswish`, v * relu6(v + 3) times `alpha`,
- *   and `clip` to `bounds`.
+ * The activation of a fused kernel, tfjs's or one that the fuse pass adds: `hardswish`, which is
+ * `hardSwishScale` times v * relu6(v + 3) / 6, and `clip`. Undefined for PReLU without slopes.
  */
-export function activationOf(
-  name = 'linear',
-  { alpha = 0, bounds, slopes }: { alpha?: number; bounds?: [number, number]; slopes?: Image } = {},
-): Activation | undefined {
-  if (name === 'clip') return { text: 'clamp', numbers: bounds! };
-  if (name in CLAMPS) return { text: 'clamp', numbers: CLAMPS[name] };
-  if (name === 'leakyrelu') return { text: 'leaky', numbers: [alpha, 0] };
-  if (name === 'hardswish') return { text: 'hardswish', numbers: [alpha, 0] };
-  if (name === 'prelu') return slopes && { text: 'prelu', numbers: [0, 0], slopes };
-  return name in TEXTS ? { text: name, numbers: [0, 0] } : undefined;
+export function activationOf(attributes: Attributes, slopes?: Image): Activation | undefined {
+  const { activation: name = 'linear', leakyreluAlpha = LEAKY_ALPHA } = attributes;
+  const { hardSwishScale, clipMin, clipMax } = attributes as Record<string, number>;
+  const plain = (text: string, p0 = 0, p1 = 0): Activation => ({ text, numbers: [p0, p1] });
+  switch (name) {
+    case 'linear':
+      return plain('clamp', -MAX, MAX);
+    case 'relu':
+      return plain('clamp', 0, MAX);
+    case 'relu6':
+      return plain('clamp', 0, 6);
+    case 'clip':
+      return plain('clamp', Math.max(clipMin, -MAX), Math.min(clipMax, MAX));
+    case 'leakyrelu':
+      return plain('leaky', leakyreluAlpha as number);
+    case 'hardswish':
+      return plain('hardswish', hardSwishScale / 6);
+    case 'prelu':
+      return slopes && { ...plain('prelu'), slopes };
+    default:
+      return (name as string) in TEXTS ? plain(name as string) : undefined;
+  }
 }
 
 /** What a program's name says of its epilogue. */
@@ -70,7 +78,7 @@ vec4 biasOf(int g) { return ${bias ? 'texelFetch(B, ivec3(0, 2 * g, 0), 0)' : 'v
 ${activation.slopes ? 'uniform sampler2DArray P;' : ''}
 vec4 act(vec4 v, int g) {
   ${activation.slopes ? 'vec4 s = texelFetch(P, ivec3(0, 2 * g, 0), 0);' : ''}
-  return ${TEXTS[activation.text]};
+  return mix(${TEXTS[activation.text]}, v, isNaN(v));
 }
 `;
 

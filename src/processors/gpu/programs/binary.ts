@@ -35,7 +35,7 @@ const source = (name: string, format: Format): Source => ({
       `${operand('0')}${operand('1')}
 vec4 pixel(int image, int g, int y, int x) {
   vec4 a = at0(image, g, y, x), b = at1(image, g, y, x);
-  return ${FUNCTIONS[name]};
+  return mix(mix(${FUNCTIONS[name]}, b, isNaN(b)), a, isNaN(a));
 }`,
     ),
 });

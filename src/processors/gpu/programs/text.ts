@@ -16,6 +16,8 @@ export function layoutInts(name: string, { n, h, w, c, columns, rows, groups, st
 export const HEAD = `#version 300 es
 precision highp float; precision highp int;
 precision highp sampler2D; precision highp sampler2DArray;
+// min, max and clamp of a NaN are what the driver likes, and so is isnan() on some.
+bvec4 isNaN(vec4 v) { return greaterThan(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
 `;
 
 /**
@@ -26,7 +28,7 @@ precision highp sampler2D; precision highp sampler2DArray;
 const STORE: Record<Format, string> = {
   half: `
 vec4 store(vec4 v) {
-  v = clamp(v, -65504., 65504.);
+  v = mix(clamp(v, -65504., 65504.), v, isNaN(v));
   return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
 }`,
   float: `

@@ -1,7 +1,8 @@
 /** Functions of one number: y [n,h,w,c] = f(x [n,h,w,c]), with two parameters in A. */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
-import { MAX, TEXTS } from './activation.js';
+import type { Activation } from './activation.js';
+import { epilogueText, epilogueUniforms, MAX, TEXTS } from './activation.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -37,10 +38,28 @@ const source = (name: string, format: Format): Source => ({
 uniform vec4 A;
 vec4 pixel(int image, int g, int y, int x) {
   vec4 v = read(image, g, y, x);
-  return ${FUNCTIONS[name]};
+  return mix(${FUNCTIONS[name]}, v, isNaN(v));
 }`,
     ),
 });
+
+const activate = (activation: Activation, format: Format): Source => ({
+  name: `${activation.text}, ${format}`,
+  fragment: () =>
+    pixelwise(
+      format,
+      `${reader()}${epilogueText({ activation })}
+vec4 pixel(int image, int g, int y, int x) { return act(read(image, g, y, x), g); }`,
+    ),
+});
+
+/** What fused kernels end in, by itself. */
+export function activateImage(context: GpuContext, x: Image, activation: Activation): Image {
+  const { n, h, w, c } = x.layout;
+  const uniforms = epilogueUniforms({ activation });
+  const program = activate(activation, x.texture.format);
+  return drawImage(context, program, { '': x }, [n, h, w, c], uniforms);
+}
 
 /** Undefined where there is no such program. */
 export function unaryImage(

@@ -104,7 +104,7 @@ function compute(
     { numbers: xs, shape: problem.x },
     { numbers: bias, shape: [y[3]] },
   ];
-  const activation = activationOf('relu')!;
+  const activation = activationOf({ activation: 'relu' })!;
   const got = throughImages(context, inputs, format, ([x, bias]) =>
     conv2d(context, x, filter, window, { bias, activation }, y),
   );

@@ -147,7 +147,10 @@ function denseError(context: GpuContext, k: number, n: number, format: Format): 
     { numbers: biases, shape: [n] },
   ];
   const got = throughImages(context, inputs, format, ([x, bias]) =>
-    dense(context, x, filter, { bias, activation: activationOf('linear')! }, [1, n]),
+    dense(context, x, filter, { bias, activation: activationOf({ activation: 'linear' })! }, [
+      1,
+      n,
+    ]),
   );
   filter.free();
   const wanted = Array.from({ length: n }, (_, j) =>
