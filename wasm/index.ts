@@ -8,6 +8,7 @@ import { f32Gemm4x8 } from './f32-gemm/4x8';
 import { f32Gemm6x8 } from './f32-gemm/6x8';
 import { qs8PackX4c8, qs8PackedBytesX4c8 } from './qs8-pack/x4c8';
 import { qs8PackX8c4, qs8PackedBytesX8c4 } from './qs8-pack/x8c4';
+import { qu8Gemm1x32c4Relaxed } from './qu8-gemm/1x32c4-relaxed';
 import { qu8Gemm2x4c8I16 } from './qu8-gemm/2x4c8-i16';
 import { qu8Gemm4x8c4Relaxed } from './qu8-gemm/4x8c4-relaxed';
 import { qu8Gemm6x8c4Relaxed } from './qu8-gemm/6x8c4-relaxed';
@@ -107,7 +108,26 @@ export function qu8Gemm(
   spread: usize,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
+    if (tileRows == 0 && m == 1) {
+      qu8Gemm1x32c4Relaxed(
+        x,
+        segments,
+        segmentLength,
+        segmentOffsets,
+        packed,
+        n,
+        correction,
+        scale,
+        bias,
+        alpha,
+        lo,
+        hi,
+        y,
+        inverse,
+        zero,
+        spread,
+      );
+    } else if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
       qu8Gemm6x8c4Relaxed(
         x,
         m,

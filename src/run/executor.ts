@@ -19,7 +19,7 @@ import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
-import { betterRange, unionOf } from '../processors/cpu/quantisation.js';
+import { betterRange, unionOf, widthOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
@@ -421,12 +421,15 @@ export class Executor {
     const { at, node } = steps[step.index];
     const layer = plan.layers[at];
     const better = betterRange(layer.range!, step.guarded!.spread!)!;
-    const isFinite = better.every(Number.isFinite);
+    // Whole steps of a range say little of a smaller one, and nothing of what is far beyond it.
+    const isKnown = better.every(Number.isFinite) && widthOf(better) > widthOf(layer.range!);
     step.guarded = undefined;
     this.drop(steps[step.index]);
     try {
-      if (isFinite) layer.range = better;
-      this.lowering.computeIn(node, isFinite ? better : undefined);
+      if (isKnown) layer.range = better;
+      else delete layer.range;
+      this.lowering.computeIn(node, layer.range);
+      if (!isKnown) yield* this.learnRange(node, layer);
       yield* this.cpuDone();
       step.mark = this.cpu.mark;
     } catch (error) {
