@@ -20,22 +20,13 @@
  * after which a dot of 4 taps of 4 channels is one instruction; without the relaxed dot, 16-bit
  * products of pairs of taps.
  *
- * A 3x3 filter whose taps come column by column, its fourth taps zero, in steps of one or two columns
- * needs each column of the image but once: woven, it is the last of one pixel's, the second of the
- * next one's and the first of the one after that, whose sums go along.
- *
- *     column        j      j + 1    j + 2         s = p + w2 · column      this pixel is done
- *     pixel  j-2    w2                            p = q + w1 · column
- *            j-1    w1      w2                    q = correction + w0 · column
- *            j      w0      w1       w2
- *
  * Rounding as in qu8-gemm. May read 7 bytes beyond x, and 28 beyond correction, scale, bias, alpha.
  */
 import { addends, factors, finish8, onlyWords, toWord, widenByWords } from '../simd';
 
-const CHANNELS: i32 = 8;
-const TAPS: i32 = 4;
-const GROUP_BYTES: usize = 32;
+export const CHANNELS: i32 = 8;
+export const TAPS: i32 = 4;
+export const GROUP_BYTES: usize = 32;
 
 
 @inline
@@ -45,19 +36,19 @@ function weaveBytes(a: v128, b: v128): v128 {
 
 
 @inline
-function weaveLow(a: v128, b: v128): v128 {
+export function weaveLow(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
 
 @inline
-function weaveHigh(a: v128, b: v128): v128 {
+export function weaveHigh(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /** sum + the 4 products of each lane, bytes by signed bytes. */
 @inline
-function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
+export function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (relaxed) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
   }
@@ -71,25 +62,14 @@ function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
 
 /** Two taps of 8 channels, woven. */
 @inline
-function weave2(first: usize, second: usize): v128 {
+export function weave2(first: usize, second: usize): v128 {
   return weaveBytes(v128.load64_zero(first), v128.load64_zero(second));
 }
 
 /** Where a tap of this pixel's is. */
 @inline
-function at(pixel: usize, tap: usize): usize {
+export function at(pixel: usize, tap: usize): usize {
   return pixel + <usize>load<i32>(tap);
-}
-
-/** Columns from one pixel to the next where three groups of taps are those columns; else 0. */
-function columnsPerPixel(taps: i32, tap: usize, pixelStride: i32): i32 {
-  if (taps != 3 * TAPS) return 0;
-  const step = load<i32>(tap, 16) - load<i32>(tap);
-  for (let i: usize = 0; i < 16; i += 4) {
-    const second = load<i32>(tap + i, 16);
-    if (second - load<i32>(tap + i) != step || load<i32>(tap + i, 32) - second != step) return 0;
-  }
-  return pixelStride == step ? 1 : pixelStride == 2 * step ? 2 : 0;
 }
 
 
@@ -131,13 +111,6 @@ function depthwise(
   const groups = (taps + TAPS - 1) / TAPS;
   const panelBytes = <usize>groups * GROUP_BYTES;
   const tapEnd = tap + ((<usize>groups) << 4);
-  const perPixel = columnsPerPixel(taps, tap, pixelStride);
-  const step = <usize>(pixelStride / max(perPixel, 1));
-  // The taps of the first group.
-  const t0 = at(0, tap);
-  const t1 = at(0, tap + 4);
-  const t2 = at(0, tap + 8);
-  const t3 = at(0, tap + 12);
   for (let oy = 0; oy < oh; ++oy) {
     const row = x + <usize>(oy * rowStride);
     let panel = packed;
@@ -152,57 +125,17 @@ function depthwise(
       const addend1 = addends(bias, column + 16, inSteps, perStep, fromZero);
       let l = i16x8.splat(<i16>0x7fff);
       let g = i16x8.splat(<i16>0x8000);
-      // Sums under way of the next pixel, and of the one after that.
-      let p0 = v128.load(correction + column);
-      let p1 = v128.load(correction + column, 16);
-      let q0 = p0;
-      let q1 = p1;
-      for (let i = perPixel; i > 0 && i < 3; ++i, pixel += step) {
-        const a01 = weave2(pixel + t0, pixel + t1);
-        const a23 = weave2(pixel + t2, pixel + t3);
-        const x0 = weaveLow(a01, a23);
-        const x1 = weaveHigh(a01, a23);
-        p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
-        p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
-        q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
-        q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
-      }
       for (let ox = 0; ox < ow; ++ox) {
-        let s0: v128;
-        let s1: v128;
-        if (perPixel) {
-          if (perPixel == 2) {
-            const a01 = weave2(pixel + t0, pixel + t1);
-            const a23 = weave2(pixel + t2, pixel + t3);
-            p0 = dot(relaxed, v128.load(panel, 32), weaveLow(a01, a23), q0);
-            p1 = dot(relaxed, v128.load(panel, 48), weaveHigh(a01, a23), q1);
-            pixel += step;
-          }
-          const a01 = weave2(pixel + t0, pixel + t1);
-          const a23 = weave2(pixel + t2, pixel + t3);
-          const x0 = weaveLow(a01, a23);
-          const x1 = weaveHigh(a01, a23);
-          s0 = dot(relaxed, v128.load(panel, 64), x0, p0);
-          s1 = dot(relaxed, v128.load(panel, 80), x1, p1);
-          if (perPixel == 1) {
-            p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
-            p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
-          }
-          q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
-          q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
-          pixel += step;
-        } else {
-          s0 = v128.load(correction + column);
-          s1 = v128.load(correction + column, 16);
-          let b = panel;
-          for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
-            const a01 = weave2(at(pixel, t), at(pixel, t + 4));
-            const a23 = weave2(at(pixel, t + 8), at(pixel, t + 12));
-            s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
-            s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
-          }
-          pixel += <usize>pixelStride;
+        let s0 = v128.load(correction + column);
+        let s1 = v128.load(correction + column, 16);
+        let b = panel;
+        for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
+          const a01 = weave2(at(pixel, t), at(pixel, t + 4));
+          const a23 = weave2(at(pixel, t + 8), at(pixel, t + 12));
+          s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
+          s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
         }
+        pixel += <usize>pixelStride;
         const words = finish8(
           s0,
           s1,
@@ -235,9 +168,8 @@ function depthwise(
   if (spread) widenByWords(spread, least, greatest, inverse, zero);
 }
 
-/** @param exact whether to use 16-bit products although the build has the relaxed dot. */
-export function qu8Depthwise(
-  exact: bool,
+/** With 16-bit products, which every build has. */
+export function qu8DepthwiseX8c4I16(
   x: usize,
   oh: i32,
   ow: i32,
@@ -258,54 +190,71 @@ export function qu8Depthwise(
   zero: i32,
   spread: usize,
 ): void {
-  assert(oh >= 0 && ow >= 0);
-  assert(taps > 0);
-  assert(c > 0);
-  if (exact || !ASC_FEATURE_RELAXED_SIMD) {
-    depthwise(
-      false,
-      x,
-      oh,
-      ow,
-      pixelStride,
-      rowStride,
-      taps,
-      tap,
-      packed,
-      c,
-      correction,
-      scale,
-      bias,
-      alpha,
-      lo,
-      hi,
-      y,
-      inverse,
-      zero,
-      spread,
-    );
-  } else {
-    depthwise(
-      true,
-      x,
-      oh,
-      ow,
-      pixelStride,
-      rowStride,
-      taps,
-      tap,
-      packed,
-      c,
-      correction,
-      scale,
-      bias,
-      alpha,
-      lo,
-      hi,
-      y,
-      inverse,
-      zero,
-      spread,
-    );
-  }
+  depthwise(
+    false,
+    x,
+    oh,
+    ow,
+    pixelStride,
+    rowStride,
+    taps,
+    tap,
+    packed,
+    c,
+    correction,
+    scale,
+    bias,
+    alpha,
+    lo,
+    hi,
+    y,
+    inverse,
+    zero,
+    spread,
+  );
+}
+
+export function qu8DepthwiseX8c4Relaxed(
+  x: usize,
+  oh: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  taps: i32,
+  tap: usize,
+  packed: usize,
+  c: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
+): void {
+  depthwise(
+    true,
+    x,
+    oh,
+    ow,
+    pixelStride,
+    rowStride,
+    taps,
+    tap,
+    packed,
+    c,
+    correction,
+    scale,
+    bias,
+    alpha,
+    lo,
+    hi,
+    y,
+    inverse,
+    zero,
+    spread,
+  );
 }

@@ -67,6 +67,7 @@ export function dot(w: v128, x: v128, sum: v128): v128 {
 @inline
 export function qu8GemmX8c4Relaxed(
   rows: i32,
+  plain: bool,
   x: usize,
   m: i32,
   ow: i32,
@@ -99,13 +100,13 @@ export function qu8GemmX8c4Relaxed(
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
   const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
-  const unit: usize = spread ? 0 : 2;
+  const unit: usize = plain || spread ? 0 : 2;
   const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const isGated = lo > -Infinity;
   // Bytes: all of it in steps of y from the start, but for what only floats can do.
-  const inSteps = spread != 0 && alpha == 0;
+  const inSteps = plain || (spread != 0 && alpha == 0);
   const perStep = f32x4.splat(inverse);
   const fromZero = f32x4.splat(<f32>zero + 0.5);
   // The bounds of a gate are not those of y.
@@ -119,45 +120,62 @@ export function qu8GemmX8c4Relaxed(
     const blockEnd = min(m, blockStart + block);
     let panel = packed;
     for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
-      const columns = min(COLUMNS, n - j);
+      const columns = plain ? COLUMNS : min(COLUMNS, n - j);
       const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
       let out = y + <usize>blockStart * yRow + ((<usize>j) << unit);
       for (let i = blockStart; i < blockEnd; i += rows, out += yRow * <usize>rows) {
-        // Pixels of the tile; those beyond m repeat the one before.
+        // Pixels of the tile, most of them in one row; those beyond m repeat the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        let p4 = p3,
-          p5 = p3;
-        if (rows > 4) {
-          p4 = i + 4 < m ? rowStart + <usize>(ox * pixelStride) : p3;
+        const isWhole = i + rows <= m;
+        let p1: usize, p2: usize, p3: usize;
+        let p4: usize = 0,
+          p5: usize = 0;
+        if (isWhole && ox + rows <= ow) {
+          p1 = p0 + <usize>pixelStride;
+          p2 = p1 + <usize>pixelStride;
+          p3 = p2 + <usize>pixelStride;
+          if (rows > 4) {
+            p4 = p3 + <usize>pixelStride;
+            p5 = p4 + <usize>pixelStride;
+          }
+          ox += rows;
+          if (ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+        } else {
           if (++ox == ow) {
             ox = 0;
             rowStart += rowStride;
           }
-          p5 = i + 5 < m ? rowStart + <usize>(ox * pixelStride) : p4;
+          p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
           if (++ox == ow) {
             ox = 0;
             rowStart += rowStride;
+          }
+          p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+          p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+          if (rows > 4) {
+            p4 = i + 4 < m ? rowStart + <usize>(ox * pixelStride) : p3;
+            if (++ox == ow) {
+              ox = 0;
+              rowStart += rowStride;
+            }
+            p5 = i + 5 < m ? rowStart + <usize>(ox * pixelStride) : p4;
+            if (++ox == ow) {
+              ox = 0;
+              rowStart += rowStride;
+            }
           }
         }
 
@@ -266,7 +284,7 @@ export function qu8GemmX8c4Relaxed(
             c51 = f32x4.add(c51, k1);
           }
         }
-        if (alpha) {
+        if (!plain && alpha) {
           k0 = v128.load(alpha + column);
           k1 = v128.load(alpha + column, 16);
           if (isGated) {
@@ -300,7 +318,7 @@ export function qu8GemmX8c4Relaxed(
               c51 = prelu(c51, k1);
             }
           }
-        } else if (!spread) {
+        } else if (!plain && !spread) {
           c00 = clamp(c00, low, high);
           c01 = clamp(c01, low, high);
           c10 = clamp(c10, low, high);
@@ -316,8 +334,8 @@ export function qu8GemmX8c4Relaxed(
             c51 = clamp(c51, low, high);
           }
         }
-        if (spread) {
-          if (alpha) {
+        if (plain || spread) {
+          if (!plain && alpha) {
             c00 = f32x4.mul(c00, perStep);
             c01 = f32x4.mul(c01, perStep);
             c10 = f32x4.mul(c10, perStep);
@@ -355,31 +373,35 @@ export function qu8GemmX8c4Relaxed(
           let l = i16x8.min_s(i16x8.min_s(w0, w1), i16x8.min_s(w2, w3));
           let g = i16x8.max_s(i16x8.max_s(w0, w1), i16x8.max_s(w2, w3));
           storeBytes8(out, i8x16.narrow_i16x8_u(w0, w0), columns);
-          if (i + 1 < m) storeBytes8(out + yRow, i8x16.narrow_i16x8_u(w1, w1), columns);
-          if (i + 2 < m) storeBytes8(out + yRow * 2, i8x16.narrow_i16x8_u(w2, w2), columns);
-          if (i + 3 < m) storeBytes8(out + yRow * 3, i8x16.narrow_i16x8_u(w3, w3), columns);
+          if (isWhole || i + 1 < m) storeBytes8(out + yRow, i8x16.narrow_i16x8_u(w1, w1), columns);
+          if (isWhole || i + 2 < m)
+            storeBytes8(out + yRow * 2, i8x16.narrow_i16x8_u(w2, w2), columns);
+          if (isWhole || i + 3 < m)
+            storeBytes8(out + yRow * 3, i8x16.narrow_i16x8_u(w3, w3), columns);
           if (rows > 4) {
             const w4 = clampWords(toWords(c40, c41), lowWord, highWord);
             const w5 = clampWords(toWords(c50, c51), lowWord, highWord);
             l = i16x8.min_s(l, i16x8.min_s(w4, w5));
             g = i16x8.max_s(g, i16x8.max_s(w4, w5));
-            if (i + 4 < m) storeBytes8(out + yRow * 4, i8x16.narrow_i16x8_u(w4, w4), columns);
-            if (i + 5 < m) storeBytes8(out + yRow * 5, i8x16.narrow_i16x8_u(w5, w5), columns);
+            if (isWhole || i + 4 < m)
+              storeBytes8(out + yRow * 4, i8x16.narrow_i16x8_u(w4, w4), columns);
+            if (isWhole || i + 5 < m)
+              storeBytes8(out + yRow * 5, i8x16.narrow_i16x8_u(w5, w5), columns);
           }
           least = i16x8.min_s(least, onlyWords(l, columns));
           greatest = i16x8.max_s(greatest, onlyWords(g, columns));
         } else {
           storeLanes8(out, c00, c01, columns);
-          if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
-          if (i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
-          if (i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
+          if (isWhole || i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
+          if (isWhole || i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
+          if (isWhole || i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
           if (rows > 4) {
-            if (i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
-            if (i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
+            if (isWhole || i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
+            if (isWhole || i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
           }
         }
       }
     }
   }
-  if (spread) widenByWords(spread, least, greatest, inverse, zero);
+  if (plain || spread) widenByWords(spread, least, greatest, inverse, zero);
 }
