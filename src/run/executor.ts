@@ -159,7 +159,7 @@ export class Executor {
   /** The step is done, and needs its inputs no longer. */
   private retire({ members }: Step): void {
     const outputs = members.flatMap(member => member.outputs);
-    for (const value of outputs) delete value.producer;
+    for (const value of outputs) value.producer = undefined;
     for (const member of members) this.graph.endUses(member);
     for (const value of outputs) this.graph.release(value);
   }
