@@ -15,6 +15,7 @@ import type { Activation } from './activation.js';
 import { finish } from './activation.js';
 import type { Quantised } from './buffer.js';
 import type { DotKind } from './heap.js';
+import type { Room } from './joint.js';
 import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
@@ -236,6 +237,8 @@ export interface Int8Layer {
   readonly int8: boolean;
   /** Of y, where it shall be bytes. */
   readonly range?: Range;
+  /** Where they are wanted. */
+  readonly room?: Room;
   /** See `Call.correction`. */
   readonly correction?: Float32Array;
 }
@@ -253,7 +256,7 @@ export type Bytes = Quantisation & { readonly spread: number };
 export function computeLayer(
   cpu: CpuProcessor,
   spec: Spec,
-  { x, activation, int8, range }: Int8Layer,
+  { x, activation, int8, range, room }: Int8Layer,
   pack: () => PackedWeights | undefined,
   inInt8: (input: Quantisation, packed: PackedWeights, to: number, bytes?: Bytes) => void,
   inFloat32: (y: CpuBuffer) => void,
@@ -262,9 +265,9 @@ export function computeLayer(
   const packed = input && pack();
   const target = packed && bytesOf(range, activation);
   if (target) {
-    return cpu.fillBytes(spec, target, y => {
+    const write = (y: Quantised) =>
       withSpread(cpu, y, spread => inInt8(input, packed, y.pointer, { ...target, spread }));
-    });
+    return cpu.fillBytes(spec, target, write, room);
   }
   return cpu.fill(spec, y => {
     if (packed) inInt8(input, packed, y.address());

@@ -123,7 +123,8 @@ function int8Product(
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
-  const pitch = patches.pixels * n * (bytes ? 1 : 4);
+  const ldy = (bytes && p.room?.joint.pitch) ?? n;
+  const pitch = patches.pixels * ldy * (bytes ? 1 : 4);
   const of = { x: { scale, zero: zero - xor }, mean: correction, offsets: patches.segmentOffsets };
   const { corrections, scales, offsets } = packed.parameters(cpu, of);
   for (let i = 0; i < patches.batch; i++) {
@@ -145,7 +146,7 @@ function int8Product(
       activation.lo,
       activation.hi,
       to + i * pitch,
-      n,
+      ldy,
       bytes ? 1 / bytes.scale : 0,
       bytes?.zero ?? 0,
       bytes?.spread ?? 0,
