@@ -10,13 +10,15 @@
 import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Named, Need, Spec } from '../src/graph/kernel.js';
+import type { Quantised } from '../src/processors/cpu/buffer.js';
 import { bytesPerNumber } from '../src/processors/cpu/buffer.js';
+import type { Joint } from '../src/processors/cpu/joint.js';
 import { copyStrided } from '../src/processors/cpu/moves.js';
-import type { CpuBuffer } from '../src/processors/cpu/processor.js';
+import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Quantisation } from '../src/processors/cpu/quantisation.js';
 import { quantisationOf, rangeOf, unionOf } from '../src/processors/cpu/quantisation.js';
 import { joinImages } from '../src/processors/gpu/programs/moves.js';
-import type { Kernel } from '../src/processors/kernel.js';
+import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
 
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
@@ -29,11 +31,60 @@ function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
  * sees to that), else in the range of all of them.
  */
 function commonQuantisation(buffers: readonly CpuBuffer[]): Quantisation | undefined {
-  const parts = buffers.flatMap(({ quantised }) => quantised ?? []);
+  const parts = buffers.flatMap(({ written }) => written ?? []);
   if (parts.length < buffers.length) return undefined;
   const [first] = parts;
-  if (parts.every(({ scale, zero }) => scale === first.scale && zero === first.zero)) return first;
+  if (parts.every(part => isSame(part, first))) return { scale: first.scale, zero: first.zero };
   return quantisationOf(unionOf(parts.map(rangeOf)));
+}
+
+const isSame = (a: Quantisation, b: Quantisation): boolean =>
+  a.scale === b.scale && a.zero === b.zero;
+
+/** Where parts lie already as the result is to lie, if all that have been given room there do. */
+function commonJoint(
+  inputs: readonly Argument<CpuBuffer>[],
+  starts: readonly number[],
+  quantisation: Quantisation,
+  pitch: number,
+): Joint | undefined {
+  const joint = inputs.find(({ buffer }) => buffer.room)?.buffer.room!.joint;
+  const lies = ({ buffer: { room, written } }: Argument<CpuBuffer>, i: number) =>
+    !room || (room.joint === joint && room.at === starts[i] && isSame(written!, quantisation));
+  return joint?.pitch === pitch && inputs.every(lies) ? joint : undefined;
+}
+
+/** Bytes x [rows,width], in a room or not, to y, rows `pitch` apart. */
+function placeBytes(
+  cpu: CpuProcessor,
+  x: CpuBuffer,
+  rows: number,
+  width: number,
+  quantisation: Quantisation,
+  y: number,
+  pitch: number,
+): void {
+  const from = x.written!;
+  const copy = (to: number, toPitch: number) => {
+    const fromPitch = x.room?.joint.pitch ?? width;
+    copyStrided(cpu, 1, from.pointer, [fromPitch, 1], to, [toPitch, 1], [rows, width]);
+  };
+  if (isSame(from, quantisation)) {
+    copy(y, pitch);
+    return;
+  }
+  const requantise = (dense: number) => {
+    const factor = from.scale / quantisation.scale;
+    const { kernels } = cpu.heap;
+    kernels.qu8Requantise(dense, rows, width, factor, from.zero, quantisation.zero, y, pitch);
+  };
+  if (!x.room) requantise(from.pointer);
+  else {
+    cpu.withScratch(rows * width, dense => {
+      copy(dense, width);
+      requantise(dense);
+    });
+  }
 }
 
 export const concat: Kernel = {
@@ -70,6 +121,9 @@ export const concat: Kernel = {
     return { inputs: needs };
   },
 
+  putsSideBySide: ({ inputs, attributes, outputs: [y] }) =>
+    axisOf(inputs, attributes) === y.shape.length - 1,
+
   writesBytes: () => 'same',
 
   cpu(cpu, { inputs, attributes, outputs: [y] }) {
@@ -79,41 +133,27 @@ export const concat: Kernel = {
     const rows = util.sizeFromShape(y.shape.slice(0, axis));
     const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis));
     const pitch = rowOf(y);
-    const place = (elementBytes: 1 | 4, from: number, width: number, to: number) =>
-      copyStrided(cpu, elementBytes, from, [width, 1], to, [pitch, 1], [rows, width]);
+    const starts = all.map((_, i) => all.slice(0, i).reduce((sum, x) => sum + rowOf(x), 0));
     const bytes = commonQuantisation(all.map(({ buffer }) => buffer));
     if (bytes) {
-      const joined = cpu.fillBytes(y, bytes, ({ pointer, scale, zero }) => {
-        for (const x of all) {
-          const from = x.buffer.quantised!;
-          const width = rowOf(x);
-          if (from.scale === scale && from.zero === zero) {
-            place(1, from.pointer, width, pointer);
-          } else {
-            cpu.heap.kernels.qu8Requantise(
-              from.pointer,
-              rows,
-              width,
-              from.scale / scale,
-              from.zero,
-              zero,
-              pointer,
-              pitch,
-            );
+      const write = ({ pointer }: Quantised) =>
+        all.forEach((x, i) => {
+          if (!joint || !x.buffer.room) {
+            placeBytes(cpu, x.buffer, rows, rowOf(x), bytes, pointer + starts[i], pitch);
           }
-          pointer += width;
-        }
-      });
-      return [joined];
+        });
+      const joint = commonJoint(all, starts, bytes, pitch);
+      return [cpu.fillBytes(y, bytes, write, joint && { joint, at: 0 })];
     }
     const elementBytes = bytesPerNumber(y.dtype);
     const result = cpu.fill(y, whole => {
-      let to = whole.address();
-      for (const x of all) {
+      all.forEach((x, i) => {
         const width = rowOf(x);
-        cpu.withDense(x.buffer, from => place(elementBytes, from, width, to));
-        to += elementBytes * width;
-      }
+        const to = whole.address() + elementBytes * starts[i];
+        cpu.withDense(x.buffer, from =>
+          copyStrided(cpu, elementBytes, from, [width, 1], to, [pitch, 1], [rows, width]),
+        );
+      });
     });
     return [result];
   },

@@ -84,7 +84,7 @@ const rules = {
 
   writesBytes: ({ attributes }) => (endsInBytes(attributes) ? 'range' : undefined),
 
-  cpu(cpu, { inputs, attributes, outputs, int8, range, correction }) {
+  cpu(cpu, { inputs, attributes, outputs, int8, range, room, correction }) {
     const { shape } = outputs[0];
     const patches = patchesOfConv(convInfo(inputs, attributes));
     const { x, filter } = inputs as { x: (typeof inputs)[string]; filter: (typeof inputs)[string] };
@@ -97,6 +97,7 @@ const rules = {
         activation,
         int8,
         ...(range && { range }),
+        ...(room && { room }),
         ...(correction && { correction }),
       }),
     ]);

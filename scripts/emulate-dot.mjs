@@ -5,6 +5,7 @@
  *
  *     i32x4.relaxed_dot_i8x16_i7x16_add_s  ──►  call $relaxed_dot      one of DOTS
  *     f32x4.relaxed_madd                   ──►  call $relaxed_madd     rounds twice
+ *     i32x4.relaxed_trunc_f32x4_s          ──►  i32x4.trunc_sat_f32x4_s
  *
  * All else is the shipped module, instruction by instruction. Source of the semantics: WebAssembly
  * relaxed-simd proposal, "Relaxed integer dot product".
@@ -68,7 +69,8 @@ async function emulateDot(relaxed, kind) {
   const { default: binaryen } = await import('assemblyscript/binaryen');
   const text = textOf(binaryen, relaxed)
     .replaceAll('i32x4.relaxed_dot_i8x16_i7x16_add_s', 'call $relaxed_dot')
-    .replaceAll('f32x4.relaxed_madd', 'call $relaxed_madd');
+    .replaceAll('f32x4.relaxed_madd', 'call $relaxed_madd')
+    .replaceAll('i32x4.relaxed_trunc_f32x4_s', 'i32x4.trunc_sat_f32x4_s');
   const others = text.match(/\S*\.relaxed\S*/g);
   if (others) throw new Error(`emulate-dot: no emulation of ${[...new Set(others)].join(', ')}`);
   const end = text.lastIndexOf(')');

@@ -8,9 +8,16 @@ import { f32Gemm4x8 } from './f32-gemm/4x8';
 import { f32Gemm6x8 } from './f32-gemm/6x8';
 import { qs8PackX4c8, qs8PackedBytesX4c8 } from './qs8-pack/x4c8';
 import { qs8PackX8c4, qs8PackedBytesX8c4 } from './qs8-pack/x8c4';
+import {
+  columnsPerPixel,
+  qu8Depthwise3x3x8Step1,
+  qu8Depthwise3x3x8Step2,
+} from './qu8-depthwise/3x3x8-relaxed';
+import { CHANNELS, qu8DepthwiseX8c4I16, qu8DepthwiseX8c4Relaxed } from './qu8-depthwise/x8c4';
+import { qu8Gemm1x32c4Relaxed } from './qu8-gemm/1x32c4-relaxed';
 import { qu8Gemm2x4c8I16 } from './qu8-gemm/2x4c8-i16';
-import { qu8Gemm4x8c4Relaxed } from './qu8-gemm/4x8c4-relaxed';
-import { qu8Gemm6x8c4Relaxed } from './qu8-gemm/6x8c4-relaxed';
+import { qu8Gemm4x8c4Relaxed, qu8Gemm4x8c4RelaxedPlain } from './qu8-gemm/4x8c4-relaxed';
+import { qu8Gemm6x8c4Relaxed, qu8Gemm6x8c4RelaxedPlain } from './qu8-gemm/6x8c4-relaxed';
 import { isOneInstruction } from './relaxed-dot-kind/probe';
 
 export { heapBase, setScratch } from './memory/scratch';
@@ -29,7 +36,6 @@ export { x8Lookup } from './x8-lookup/bytes';
 export { qu8Requantise } from './qu8-requantise/x8';
 export { f32MinMax } from './f32-minmax/x4';
 export { f32Depthwise4x4 as f32Depthwise } from './f32-depthwise/4x4';
-export { qu8Depthwise } from './qu8-depthwise/x8c4';
 export {
   qs8PackX8c4 as qs8PackTaps,
   qs8PackedBytesX8c4 as qs8PackedBytesTaps,
@@ -107,13 +113,10 @@ export function qu8Gemm(
   spread: usize,
 ): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
-      qu8Gemm6x8c4Relaxed(
+    const isPlain = spread != 0 && alpha == 0 && n % 8 == 0;
+    if (tileRows == 0 && m == 1) {
+      qu8Gemm1x32c4Relaxed(
         x,
-        m,
-        ow,
-        pixelStride,
-        rowStride,
         segments,
         segmentLength,
         segmentOffsets,
@@ -126,35 +129,110 @@ export function qu8Gemm(
         lo,
         hi,
         y,
-        ldy,
         inverse,
         zero,
         spread,
       );
+    } else if (tileRows == 6 || (tileRows == 0 && isOneInstruction())) {
+      if (isPlain) {
+        qu8Gemm6x8c4RelaxedPlain(
+          x,
+          m,
+          ow,
+          pixelStride,
+          rowStride,
+          segments,
+          segmentLength,
+          segmentOffsets,
+          packed,
+          n,
+          correction,
+          scale,
+          bias,
+          alpha,
+          lo,
+          hi,
+          y,
+          ldy,
+          inverse,
+          zero,
+          spread,
+        );
+      } else {
+        qu8Gemm6x8c4Relaxed(
+          x,
+          m,
+          ow,
+          pixelStride,
+          rowStride,
+          segments,
+          segmentLength,
+          segmentOffsets,
+          packed,
+          n,
+          correction,
+          scale,
+          bias,
+          alpha,
+          lo,
+          hi,
+          y,
+          ldy,
+          inverse,
+          zero,
+          spread,
+        );
+      }
     } else {
-      qu8Gemm4x8c4Relaxed(
-        x,
-        m,
-        ow,
-        pixelStride,
-        rowStride,
-        segments,
-        segmentLength,
-        segmentOffsets,
-        packed,
-        n,
-        correction,
-        scale,
-        bias,
-        alpha,
-        lo,
-        hi,
-        y,
-        ldy,
-        inverse,
-        zero,
-        spread,
-      );
+      if (isPlain) {
+        qu8Gemm4x8c4RelaxedPlain(
+          x,
+          m,
+          ow,
+          pixelStride,
+          rowStride,
+          segments,
+          segmentLength,
+          segmentOffsets,
+          packed,
+          n,
+          correction,
+          scale,
+          bias,
+          alpha,
+          lo,
+          hi,
+          y,
+          ldy,
+          inverse,
+          zero,
+          spread,
+        );
+      } else {
+        qu8Gemm4x8c4Relaxed(
+          x,
+          m,
+          ow,
+          pixelStride,
+          rowStride,
+          segments,
+          segmentLength,
+          segmentOffsets,
+          packed,
+          n,
+          correction,
+          scale,
+          bias,
+          alpha,
+          lo,
+          hi,
+          y,
+          ldy,
+          inverse,
+          zero,
+          spread,
+        );
+      }
     }
   } else {
     qu8Gemm2x4c8I16(
@@ -242,4 +320,118 @@ export function f32Gemm(
       y,
       ldy,
     );
+}
+
+/** @param exact whether to use 16-bit products although the build has the relaxed dot. */
+export function qu8Depthwise(
+  exact: bool,
+  x: usize,
+  oh: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  taps: i32,
+  tap: usize,
+  packed: usize,
+  c: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
+): void {
+  if (exact || !ASC_FEATURE_RELAXED_SIMD) {
+    qu8DepthwiseX8c4I16(
+      x,
+      oh,
+      ow,
+      pixelStride,
+      rowStride,
+      taps,
+      tap,
+      packed,
+      c,
+      correction,
+      scale,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      inverse,
+      zero,
+      spread,
+    );
+    return;
+  }
+  const isPlain = spread != 0 && alpha == 0 && c % CHANNELS == 0;
+  const perPixel = isPlain ? columnsPerPixel(taps, tap, pixelStride) : 0;
+  if (perPixel == 1) {
+    qu8Depthwise3x3x8Step1(
+      x,
+      oh,
+      ow,
+      pixelStride,
+      rowStride,
+      tap,
+      packed,
+      c,
+      correction,
+      scale,
+      bias,
+      lo,
+      hi,
+      y,
+      inverse,
+      zero,
+      spread,
+    );
+  } else if (perPixel == 2) {
+    qu8Depthwise3x3x8Step2(
+      x,
+      oh,
+      ow,
+      pixelStride,
+      rowStride,
+      tap,
+      packed,
+      c,
+      correction,
+      scale,
+      bias,
+      lo,
+      hi,
+      y,
+      inverse,
+      zero,
+      spread,
+    );
+  } else {
+    qu8DepthwiseX8c4Relaxed(
+      x,
+      oh,
+      ow,
+      pixelStride,
+      rowStride,
+      taps,
+      tap,
+      packed,
+      c,
+      correction,
+      scale,
+      bias,
+      alpha,
+      lo,
+      hi,
+      y,
+      inverse,
+      zero,
+      spread,
+    );
+  }
 }

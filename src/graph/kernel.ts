@@ -64,6 +64,8 @@ export interface Rules {
   slice?(problem: Problem, from: number, to: number): SliceRule | undefined;
   /** A cut of the output channels must be a multiple of this; 1 when absent. */
   grain?(problem: Problem): number;
+  /** Whether the result is the inputs, side by side along the last axis. */
+  putsSideBySide?(problem: Problem): boolean;
   /** Multiply-accumulates. */
   macs?(problem: Problem): number;
   /** Whether tfjs wants the results as a list even when there is one. */

@@ -46,7 +46,7 @@ export class Value {
     readonly shape: readonly number[],
     readonly dtype: DataType,
     /** The node that will compute it; undefined once it has. */
-    public producer?: { readonly outputs: readonly Value[] },
+    public producer?: { readonly outputs: readonly Value[] } | undefined,
   ) {}
 
   get pending(): boolean {

@@ -4,6 +4,7 @@
 import type { Attributes, Named, Problem, Rules, Spec, WritesBytes } from '../graph/kernel.js';
 import type { Buffer } from '../graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
+import type { Room } from './cpu/joint.js';
 import type { Range } from './cpu/quantisation.js';
 import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
 import type { Numbers } from './processor.js';
@@ -33,6 +34,8 @@ export interface Call<B> {
    * floats; one that can notes the range it saw (`Quantised.spread`).
    */
   readonly range?: Range;
+  /** Where those bytes are wanted. A kernel that cannot write there may write elsewhere. */
+  readonly room?: Room;
   /**
    * Taken off a result in int8: what int8 adds to each channel in the mean, before the activation.
    * [channels] of the whole layer, of which a slice has the first ones.

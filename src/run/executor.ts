@@ -13,13 +13,14 @@ import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
 import { chooseInt8, FAR, Observation, Observations, sharesOf } from '../passes/precision.js';
+import { placeRooms } from '../passes/rooms.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
-import { betterRange, unionOf } from '../processors/cpu/quantisation.js';
+import { betterRange, unionOf, widthOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
@@ -29,6 +30,7 @@ import { observe, scaleOf } from './observer.js';
 import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
 import { pipeline } from './pipeline.js';
 import type { LayerReport } from './report.js';
+import { Rooms } from './rooms.js';
 import { Transfers } from './transfers.js';
 
 /** What is the same for all steps of a run. */
@@ -37,6 +39,7 @@ interface Run {
   readonly placements: readonly Placement[];
   /** For each step whose result shall be bytes: the layers with whose results it shares a scale. */
   readonly bytes: readonly (readonly Layer[] | undefined)[];
+  readonly rooms: Rooms;
   readonly plan: Plan;
   readonly settings: Settings;
   readonly isRehearsal: boolean;
@@ -91,14 +94,11 @@ export class Executor {
     const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
+    const order = steps.map(({ node }) => node);
     const placements = plan.place(this.circumstances(rule, steps), () =>
-      partition(
-        steps.map(({ node }) => node),
-        rule,
-        {
-          gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node),
-        },
-      ),
+      partition(order, rule, {
+        gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node),
+      }),
     );
     if (!this.prepared.has(placements)) {
       this.prepared.add(placements);
@@ -107,8 +107,14 @@ export class Executor {
     }
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
-    const run: Run = { steps, placements, bytes, plan, settings, isRehearsal, observing };
-    this.layers = yield* pipeline(this.cpu, this.workOf(run));
+    const places = placeRooms(order, (_, i) => !!bytes[i]);
+    const rooms = new Rooms(this.cpu, order, places);
+    const run: Run = { steps, placements, bytes, rooms, plan, settings, isRehearsal, observing };
+    try {
+      this.layers = yield* pipeline(this.cpu, this.workOf(run));
+    } finally {
+      rooms.dispose();
+    }
     if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
@@ -134,7 +140,10 @@ export class Executor {
       fail: (index, error) => {
         for (const value of run.steps[index].node.outputs) value.error = error;
       },
-      retire: index => this.retire(run.steps[index]),
+      retire: index => {
+        this.retire(run.steps[index]);
+        run.rooms.leave(index);
+      },
     };
   }
 
@@ -166,7 +175,7 @@ export class Executor {
   /** The step is done, and needs its inputs no longer. */
   private retire({ members }: Step): void {
     const outputs = members.flatMap(member => member.outputs);
-    for (const value of outputs) delete value.producer;
+    for (const value of outputs) value.producer = undefined;
     for (const member of members) this.graph.endUses(member);
     for (const value of outputs) this.graph.release(value);
   }
@@ -260,7 +269,7 @@ export class Executor {
       try {
         const isBlend = this.lowering.kernelOf(node).writesBytes?.(node) === 'blend';
         const asBytes = group && !run.observing && (int8 || isBlend);
-        if (asBytes) guarded = yield* this.computeBytes(node, layer, group);
+        if (asBytes) guarded = yield* this.computeBytes(run, index, group);
         else this.lowering.compute(node, placement, int8);
         const mayBeBytes =
           settings.precision !== 'float32' &&
@@ -288,7 +297,7 @@ export class Executor {
       where,
       p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
-      quantised: !!(output.cpu as CpuBuffer | undefined)?.quantised,
+      quantised: !!(output.cpu as CpuBuffer | undefined)?.written,
       macs: node.kernel.macs?.(node) ?? 0,
       ms: 0,
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
@@ -403,17 +412,19 @@ export class Executor {
    * @returns the bytes, whose own range has to be looked at when they are there.
    */
   private *computeBytes(
-    node: Node,
-    layer: Layer,
+    { steps, plan, rooms }: Run,
+    index: number,
     group: readonly Layer[],
   ): Generator<Pause, Quantised | undefined> {
+    const { node, at } = steps[index];
+    const layer = plan.layers[at];
     if (!layer.range) {
-      this.lowering.computeIn(node, undefined);
+      this.lowering.computeIn(node, undefined, undefined);
       yield* this.learnRange(node, layer);
       return undefined;
     }
     const range = unionOf(group.flatMap(member => (member.range ? [member.range] : [])));
-    return this.lowering.computeIn(node, range).quantised;
+    return this.lowering.computeIn(node, range, rooms.of(index)).written;
   }
 
   /** The guard of ranges: whether the bytes of a step have left theirs, or hardly fill it. */
@@ -424,16 +435,19 @@ export class Executor {
   }
 
   /** Computes a step again, in the range that its result has. */
-  private *repeat({ steps, plan }: Run, step: UnderWay): Generator<Pause, void> {
+  private *repeat({ steps, plan, rooms }: Run, step: UnderWay): Generator<Pause, void> {
     const { at, node } = steps[step.index];
     const layer = plan.layers[at];
     const better = betterRange(layer.range!, step.guarded!.spread!)!;
-    const isFinite = better.every(Number.isFinite);
+    // Whole steps of a range say little of a smaller one, and nothing of what is far beyond it.
+    const isKnown = better.every(Number.isFinite) && widthOf(better) > widthOf(layer.range!);
     step.guarded = undefined;
     this.drop(steps[step.index]);
     try {
-      if (isFinite) layer.range = better;
-      this.lowering.computeIn(node, isFinite ? better : undefined);
+      if (isKnown) layer.range = better;
+      else delete layer.range;
+      this.lowering.computeIn(node, layer.range, rooms.of(step.index));
+      if (!isKnown) yield* this.learnRange(node, layer);
       yield* this.cpuDone();
       step.mark = this.cpu.mark;
     } catch (error) {

@@ -9,6 +9,7 @@ import type { Node, Use } from '../graph/graph.js';
 import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
 import type { Placement } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { Room } from '../processors/cpu/joint.js';
 import type { Range } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Argument, Call, Kernel } from '../processors/kernel.js';
@@ -75,10 +76,11 @@ export class Lowering {
     }
   }
 
-  /** A layer in int8 as bytes of this range, or as floats. */
-  computeIn(node: Node, range: Range | undefined): CpuBuffer {
+  /** A layer in int8 as bytes of this range, where there is room for them, or as floats. */
+  computeIn(node: Node, range: Range | undefined, room: Room | undefined): CpuBuffer {
     const call = this.cpuCall(node, undefined, true);
-    const [buffer] = this.cpu.run(this.kernelOf(node), range ? { ...call, range } : call);
+    const bytes = range && { range, ...(room && { room }) };
+    const [buffer] = this.cpu.run(this.kernelOf(node), { ...call, ...bytes });
     node.outputs[0].cpu = buffer;
     return buffer;
   }

@@ -47,24 +47,58 @@ export function quantiseValue(v: number, inverseScale: number, zeroPoint: number
   return Math.max(0, Math.min(255, roundHalfEven(scaled) + zeroPoint));
 }
 
-/** y [m,n] = act(f32(x*q + correction) * scale + bias); x holds 0..255 or -128..127. */
-export function quantisedGemm(
+/** What a layer makes of its integer sums [m,n]. */
+export interface Epilogue {
+  /** [n] */
+  scale: ArrayLike<number>;
+  /** [n] */
+  bias: ArrayLike<number> | null;
+  activation: Activation;
+}
+
+/** y [m,n] = act(f32(sums) * scale + bias) */
+export function floatsOfSums(sums: ArrayLike<number>, n: number, e: Epilogue): Float32Array {
+  return Float32Array.from(sums, (sum, i) => {
+    const v = Math.fround(Math.fround(sum) * e.scale[i % n]);
+    return activate(e.bias ? Math.fround(v + e.bias[i % n]) : v, i % n, e.activation);
+  });
+}
+
+/**
+ * The same as bytes, trunc(y * inverse + zero + 1/2); and [min, max] of y in whole steps, infinite
+ * where 16 bits do not hold them. Without `alpha`, scale and bias are in steps before they are used.
+ */
+export function bytesOfSums(
+  sums: ArrayLike<number>,
+  n: number,
+  e: Epilogue,
+  inverse: number,
+  zero: number,
+): { bytes: number[]; spread: [number, number] } {
+  const { fround } = Math;
+  const steps = (v: number) => fround(fround(v * inverse) + fround(zero + 0.5));
+  const word = (v: number) => Math.trunc(Math.max(-32768, Math.min(32767, v)));
+  const { lo, hi, alpha } = e.activation;
+  const floats = alpha ? floatsOfSums(sums, n, e) : undefined;
+  const words = Array.from(sums, (sum, i) => {
+    if (floats) return word(steps(floats[i]));
+    const v = fround(fround(sum) * fround(e.scale[i % n] * inverse));
+    const y = word(fround(v + steps(e.bias ? e.bias[i % n] : 0)));
+    return Math.max(word(steps(lo)), Math.min(word(steps(hi)), y));
+  });
+  const number = (w: number) =>
+    Math.abs(w + 0.5) > 32767 ? w * Infinity : fround((w - zero) / inverse);
+  const [least, most] = [Math.min(...words), Math.max(...words)].map(number);
+  return { bytes: words.map(w => Math.max(0, Math.min(255, w))), spread: [least, most] };
+}
+
+/** i32 [m,n] = x*q + correction; x holds 0..255 or -128..127. */
+export function quantisedSums(
   x: ArrayLike<number>,
   patches: Patches,
   q: ArrayLike<number>,
   n: number,
   correction: ArrayLike<number>,
-  scale: ArrayLike<number>,
-  bias: ArrayLike<number> | null,
-  activation: Activation,
-): Float32Array {
-  const sums = patchSums(x, patches, q, n, n);
-  const y = new Float32Array(sums.length);
-  for (let i = 0; i < y.length; ++i) {
-    const j = i % n;
-    let v = Math.fround(Math.fround((sums[i] + correction[j]) | 0) * scale[j]);
-    if (bias) v = Math.fround(v + bias[j]);
-    y[i] = activate(v, j, activation);
-  }
-  return y;
+): Int32Array {
+  return Int32Array.from(patchSums(x, patches, q, n, n), (sum, i) => sum + correction[i % n]);
 }

@@ -111,6 +111,46 @@ describe('bytes from layer to layer', () => {
     }
   });
 
+  it('are written where a Concat wants them: it moves none', async () => {
+    const { read } = net();
+    const x = picture(1);
+    for (let run = 0; run < 2; run++) await read(x);
+    const { heap } = backend().cpu;
+    const moved = spyOn(heap.kernels, 'copyStrided').and.callThrough();
+    const before = heap.bytesUsed;
+    await read(x);
+    expect(bytes()).toContain('Concat');
+    expect(moved).not.toHaveBeenCalled();
+    expect(heap.bytesUsed).toBe(before);
+  });
+
+  it('are right where one part of a Concat has left its range, and the other has not', async () => {
+    const random = new Random(8);
+    const filter = (ci: number, co: number) => tf.tensor4d(random.floats(ci * co), [1, 1, ci, co]);
+    const [w1, w2, w3] = [filter(3, 24), filter(3, 40), filter(64, 8)];
+    const read = async (scale: number) => {
+      const y = tf.tidy(() => {
+        const part = (x: tf.Tensor4D, w: tf.Tensor4D) => tf.conv2d(x, w, 1, 'same');
+        const parts = [part(picture(1, scale), w1), part(picture(2, 50), w2)];
+        return tf.conv2d(tf.concat(parts, 3), w3, 1, 'same');
+      });
+      const numbers = Array.from(await y.data());
+      y.dispose();
+      return numbers;
+    };
+    tf.env().set('MULAYER_PRECISION', 'float32');
+    const wanted = await read(3);
+    tf.env().set('MULAYER_PRECISION', 'int8');
+    for (let run = 0; run < 3; run++) await read(1);
+    const { kernels } = backend().cpu.heap;
+    const requantised = spyOn(kernels, 'qu8Requantise').and.callThrough();
+    expect(error(await read(3), wanted)).toBeLessThan(TOLERANCE);
+    expect(requantised).toHaveBeenCalled();
+    requantised.calls.reset();
+    expect(error(await read(3), wanted)).toBeLessThan(TOLERANCE);
+    expect(requantised).not.toHaveBeenCalled();
+  });
+
   it("with the machine's own product too, depthwise layers where that pays", async () => {
     tf.env().set('MULAYER_DOT', 'auto');
     const { read, exact } = net();

@@ -2,9 +2,9 @@
  * wasm/qu8-depthwise/x8c4.ts: sums exactly, in floats and as bytes, on each product a machine may
  * have.
  */
-import { activate, LINEAR, type Activation } from '../reference/activation';
+import { LINEAR, type Activation } from '../reference/activation';
 import { depthwiseConv2d } from '../reference/conv2d';
-import { quantiseValue, quantiseWeights } from '../reference/quantise';
+import { bytesOfSums, floatsOfSums, quantiseWeights } from '../reference/quantise';
 import { DOT_PATHS, WHOLE, type DotOperands } from './dots';
 import { expectFloats, forRandomProblems, itOn, type Arena, type Build } from './instantiate';
 import { randomActivation, randomSwish } from './patches';
@@ -120,10 +120,8 @@ function check(
   const steps = { strideH: stride, strideW: stride, dilationH: dilation, dilationW: dilation };
   const shifted = Array.from(x, v => v - zero);
   const exact = depthwiseConv2d(shifted, q, c, { ...plain, ...steps }, null, LINEAR);
-  const wanted = exact.map((v, i) => {
-    const scaled = Math.fround(Math.fround(v) * factor[i % c]);
-    return activate(Math.fround(scaled + bias[i % c]), i % c, activation);
-  });
+  const epilogue = { scale: factor, bias, activation };
+  const wanted = floatsOfSums(exact, c, epilogue);
 
   const y = arena.reserve(4 * size);
   kernels.qu8Depthwise(...head, y, 0, 0, 0);
@@ -133,11 +131,11 @@ function check(
   const spread = arena.lend(Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity));
   const bytes = arena.reserve(size);
   kernels.qu8Depthwise(...head, bytes, inverse, zero, spread);
-  const rounded = Array.from(wanted, v => quantiseValue(v, inverse, zero));
-  expectFloats(arena.u8(bytes, size), rounded, `${name} bytes`);
+  const rounded = bytesOfSums(exact, c, epilogue, inverse, zero);
+  expectFloats(arena.u8(bytes, size), rounded.bytes, `${name} bytes`);
   const lanes = Array.from(arena.f32(spread, 8));
   const seen = [Math.min(...lanes.slice(0, 4)), Math.max(...lanes.slice(4))];
-  expectFloats(seen, [Math.min(...wanted), Math.max(...wanted)], `${name} spread`);
+  expectFloats(seen, rounded.spread, `${name} spread`);
 }
 
 /** `it` for each path. */

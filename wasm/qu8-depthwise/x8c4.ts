@@ -20,32 +20,13 @@
  * after which a dot of 4 taps of 4 channels is one instruction; without the relaxed dot, 16-bit
  * products of pairs of taps.
  *
- * A 3x3 filter whose taps come column by column, its fourth taps zero, in steps of one or two columns
- * needs each column of the image but once: woven, it is the last of one pixel's, the second of the
- * next one's and the first of the one after that, whose sums go along.
- *
- *     column        j      j + 1    j + 2         s = p + w2 · column      this pixel is done
- *     pixel  j-2    w2                            p = q + w1 · column
- *            j-1    w1      w2                    q = correction + w0 · column
- *            j      w0      w1       w2
- *
  * Rounding as in qu8-gemm. May read 7 bytes beyond x, and 28 beyond correction, scale, bias, alpha.
  */
-import {
-  LANES,
-  clamp,
-  gated,
-  onlyLanes,
-  prelu,
-  quantise8,
-  storeBytes8,
-  storeLanes8,
-  widen,
-} from '../simd';
+import { addends, factors, finish8, onlyWords, toWord, widenByWords } from '../simd';
 
-const CHANNELS: i32 = 8;
-const TAPS: i32 = 4;
-const GROUP_BYTES: usize = 32;
+export const CHANNELS: i32 = 8;
+export const TAPS: i32 = 4;
+export const GROUP_BYTES: usize = 32;
 
 
 @inline
@@ -55,19 +36,19 @@ function weaveBytes(a: v128, b: v128): v128 {
 
 
 @inline
-function weaveLow(a: v128, b: v128): v128 {
+export function weaveLow(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
 
 @inline
-function weaveHigh(a: v128, b: v128): v128 {
+export function weaveHigh(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /** sum + the 4 products of each lane, bytes by signed bytes. */
 @inline
-function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
+export function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (relaxed) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
   }
@@ -79,43 +60,16 @@ function dot(relaxed: bool, w: v128, x: v128, sum: v128): v128 {
   return i32x4.add(sum, i32x4.add(even, odd));
 }
 
-/** 4 taps of 8 channels, woven by twos: the first two of each channel, or the last two. */
+/** Two taps of 8 channels, woven. */
 @inline
-function weave2(pixel: usize, tap: usize): v128 {
-  return weaveBytes(
-    v128.load64_zero(pixel + <usize>load<i32>(tap)),
-    v128.load64_zero(pixel + <usize>load<i32>(tap, 4)),
-  );
+export function weave2(first: usize, second: usize): v128 {
+  return weaveBytes(v128.load64_zero(first), v128.load64_zero(second));
 }
 
-/** act(f32(sum) * scale + bias) of 4 channels from `column`. */
+/** Where a tap of this pixel's is. */
 @inline
-function activated(
-  sum: v128,
-  column: usize,
-  scale: usize,
-  bias: usize,
-  alpha: usize,
-  isGated: bool,
-  low: v128,
-  high: v128,
-): v128 {
-  let v = f32x4.mul(f32x4.convert_i32x4_s(sum), v128.load(scale + column));
-  if (bias) v = f32x4.add(v, v128.load(bias + column));
-  if (!alpha) return clamp(v, low, high);
-  const slope = v128.load(alpha + column);
-  return isGated ? gated(v, slope, low, high) : prelu(v, slope);
-}
-
-/** Columns from one pixel to the next where three groups of taps are those columns; else 0. */
-function columnsPerPixel(taps: i32, tap: usize, pixelStride: i32): i32 {
-  if (taps != 3 * TAPS) return 0;
-  const step = load<i32>(tap, 16) - load<i32>(tap);
-  for (let i: usize = 0; i < 16; i += 4) {
-    const second = load<i32>(tap + i, 16);
-    if (second - load<i32>(tap + i) != step || load<i32>(tap + i, 32) - second != step) return 0;
-  }
-  return pixelStride == step ? 1 : pixelStride == 2 * step ? 2 : 0;
+export function at(pixel: usize, tap: usize): usize {
+  return pixel + <usize>load<i32>(tap);
 }
 
 
@@ -145,12 +99,18 @@ function depthwise(
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const isGated = lo > -Infinity;
+  const inSteps = spread != 0 && alpha == 0;
+  const hasAddend = bias != 0 || inSteps;
+  const perStep = f32x4.splat(inverse);
+  const fromZero = f32x4.splat(<f32>zero + 0.5);
+  const lowWord = i16x8.splat(<i16>toWord(alpha ? -Infinity : lo, inverse, <f32>zero + 0.5));
+  const highWord = i16x8.splat(<i16>toWord(alpha ? Infinity : hi, inverse, <f32>zero + 0.5));
+  let least = i16x8.splat(<i16>0x7fff);
+  let greatest = i16x8.splat(<i16>0x8000);
   const unit: usize = spread ? 0 : 2;
   const groups = (taps + TAPS - 1) / TAPS;
   const panelBytes = <usize>groups * GROUP_BYTES;
   const tapEnd = tap + ((<usize>groups) << 4);
-  const perPixel = columnsPerPixel(taps, tap, pixelStride);
-  const step = <usize>(pixelStride / max(perPixel, 1));
   for (let oy = 0; oy < oh; ++oy) {
     const row = x + <usize>(oy * rowStride);
     let panel = packed;
@@ -159,88 +119,57 @@ function depthwise(
       const column = (<usize>k) << 2;
       let pixel = row + <usize>k;
       let out = y + ((<usize>(oy * ow * c + k)) << unit);
-      let l0 = f32x4.splat(Infinity);
-      let l1 = l0;
-      let g0 = f32x4.splat(-Infinity);
-      let g1 = g0;
-      // Sums under way of the next pixel, and of the one after that.
-      let p0 = v128.load(correction + column);
-      let p1 = v128.load(correction + column, 16);
-      let q0 = p0;
-      let q1 = p1;
-      for (let i = perPixel; i > 0 && i < 3; ++i, pixel += step) {
-        const a01 = weave2(pixel, tap);
-        const a23 = weave2(pixel, tap + 8);
-        const x0 = weaveLow(a01, a23);
-        const x1 = weaveHigh(a01, a23);
-        p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
-        p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
-        q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
-        q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
-      }
+      const factor0 = factors(scale + column, inSteps, perStep);
+      const factor1 = factors(scale + column + 16, inSteps, perStep);
+      const addend0 = addends(bias, column, inSteps, perStep, fromZero);
+      const addend1 = addends(bias, column + 16, inSteps, perStep, fromZero);
+      let l = i16x8.splat(<i16>0x7fff);
+      let g = i16x8.splat(<i16>0x8000);
       for (let ox = 0; ox < ow; ++ox) {
-        let s0: v128;
-        let s1: v128;
-        if (perPixel) {
-          if (perPixel == 2) {
-            const a01 = weave2(pixel, tap);
-            const a23 = weave2(pixel, tap + 8);
-            p0 = dot(relaxed, v128.load(panel, 32), weaveLow(a01, a23), q0);
-            p1 = dot(relaxed, v128.load(panel, 48), weaveHigh(a01, a23), q1);
-            pixel += step;
-          }
-          const a01 = weave2(pixel, tap);
-          const a23 = weave2(pixel, tap + 8);
-          const x0 = weaveLow(a01, a23);
-          const x1 = weaveHigh(a01, a23);
-          s0 = dot(relaxed, v128.load(panel, 64), x0, p0);
-          s1 = dot(relaxed, v128.load(panel, 80), x1, p1);
-          if (perPixel == 1) {
-            p0 = dot(relaxed, v128.load(panel, 32), x0, q0);
-            p1 = dot(relaxed, v128.load(panel, 48), x1, q1);
-          }
-          q0 = dot(relaxed, v128.load(panel), x0, v128.load(correction + column));
-          q1 = dot(relaxed, v128.load(panel, 16), x1, v128.load(correction + column, 16));
-          pixel += step;
-        } else {
-          s0 = v128.load(correction + column);
-          s1 = v128.load(correction + column, 16);
-          let b = panel;
-          for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
-            const a01 = weave2(pixel, t);
-            const a23 = weave2(pixel, t + 8);
-            s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
-            s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
-          }
-          pixel += <usize>pixelStride;
+        let s0 = v128.load(correction + column);
+        let s1 = v128.load(correction + column, 16);
+        let b = panel;
+        for (let t = tap; t < tapEnd; t += 16, b += GROUP_BYTES) {
+          const a01 = weave2(at(pixel, t), at(pixel, t + 4));
+          const a23 = weave2(at(pixel, t + 8), at(pixel, t + 12));
+          s0 = dot(relaxed, v128.load(b), weaveLow(a01, a23), s0);
+          s1 = dot(relaxed, v128.load(b, 16), weaveHigh(a01, a23), s1);
         }
-        const v0 = activated(s0, column, scale, bias, alpha, isGated, low, high);
-        const v1 = activated(s1, column + 16, scale, bias, alpha, isGated, low, high);
-        if (spread) {
-          storeBytes8(out, quantise8(v0, v1, inverse, zero), channels);
-          l0 = f32x4.pmin(l0, v0);
-          l1 = f32x4.pmin(l1, v1);
-          g0 = f32x4.pmax(g0, v0);
-          g1 = f32x4.pmax(g1, v1);
-        } else {
-          storeLanes8(out, v0, v1, channels);
-        }
+        pixel += <usize>pixelStride;
+        const words = finish8(
+          s0,
+          s1,
+          factor0,
+          factor1,
+          hasAddend,
+          addend0,
+          addend1,
+          alpha,
+          column,
+          isGated,
+          low,
+          high,
+          spread != 0,
+          perStep,
+          fromZero,
+          lowWord,
+          highWord,
+          out,
+          channels,
+        );
+        l = i16x8.min_s(l, words);
+        g = i16x8.max_s(g, words);
         out += (<usize>c) << unit;
       }
-      if (spread) {
-        widen(spread, onlyLanes(l0, channels), onlyLanes(g0, channels));
-        if (channels > LANES) {
-          const rest = channels - LANES;
-          widen(spread, onlyLanes(l1, rest), onlyLanes(g1, rest));
-        }
-      }
+      least = i16x8.min_s(least, onlyWords(l, channels));
+      greatest = i16x8.max_s(greatest, onlyWords(g, channels));
     }
   }
+  if (spread) widenByWords(spread, least, greatest, inverse, zero);
 }
 
-/** @param exact whether to use 16-bit products although the build has the relaxed dot. */
-export function qu8Depthwise(
-  exact: bool,
+/** With 16-bit products, which every build has. */
+export function qu8DepthwiseX8c4I16(
   x: usize,
   oh: i32,
   ow: i32,
@@ -261,54 +190,71 @@ export function qu8Depthwise(
   zero: i32,
   spread: usize,
 ): void {
-  assert(oh >= 0 && ow >= 0);
-  assert(taps > 0);
-  assert(c > 0);
-  if (exact || !ASC_FEATURE_RELAXED_SIMD) {
-    depthwise(
-      false,
-      x,
-      oh,
-      ow,
-      pixelStride,
-      rowStride,
-      taps,
-      tap,
-      packed,
-      c,
-      correction,
-      scale,
-      bias,
-      alpha,
-      lo,
-      hi,
-      y,
-      inverse,
-      zero,
-      spread,
-    );
-  } else {
-    depthwise(
-      true,
-      x,
-      oh,
-      ow,
-      pixelStride,
-      rowStride,
-      taps,
-      tap,
-      packed,
-      c,
-      correction,
-      scale,
-      bias,
-      alpha,
-      lo,
-      hi,
-      y,
-      inverse,
-      zero,
-      spread,
-    );
-  }
+  depthwise(
+    false,
+    x,
+    oh,
+    ow,
+    pixelStride,
+    rowStride,
+    taps,
+    tap,
+    packed,
+    c,
+    correction,
+    scale,
+    bias,
+    alpha,
+    lo,
+    hi,
+    y,
+    inverse,
+    zero,
+    spread,
+  );
+}
+
+export function qu8DepthwiseX8c4Relaxed(
+  x: usize,
+  oh: i32,
+  ow: i32,
+  pixelStride: i32,
+  rowStride: i32,
+  taps: i32,
+  tap: usize,
+  packed: usize,
+  c: i32,
+  correction: usize,
+  scale: usize,
+  bias: usize,
+  alpha: usize,
+  lo: f32,
+  hi: f32,
+  y: usize,
+  inverse: f32,
+  zero: i32,
+  spread: usize,
+): void {
+  depthwise(
+    true,
+    x,
+    oh,
+    ow,
+    pixelStride,
+    rowStride,
+    taps,
+    tap,
+    packed,
+    c,
+    correction,
+    scale,
+    bias,
+    alpha,
+    lo,
+    hi,
+    y,
+    inverse,
+    zero,
+    spread,
+  );
 }

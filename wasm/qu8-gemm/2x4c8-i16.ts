@@ -1,8 +1,8 @@
 /**
  * y [m,n] = act(f32(x [m,K] * w [K,n] + correction [n]) * scale [n] + bias [n]) for engines whose
  * relaxed dot is not exact, or that have none: i32x4.dot_i16x8_s sums pairs of 16-bit products
- * exactly in 32 bits. Activations are widened on the way; weights lie there with 16 bits. Arguments and rounding as qu8-gemm/4x8c4-relaxed; x is always u8,
- * packed is of qs8-pack/x4c8.
+ * exactly in 32 bits. Activations are widened on the way; weights lie there with 16 bits. Arguments
+ * and rounding as qu8-gemm/x8c4-relaxed; x is always u8, packed is of qs8-pack/x4c8.
  *
  * A tile is 2 pixels by 4 columns; a step takes 8 of K:
  *
@@ -14,7 +14,19 @@
  *
  * May read 7 bytes beyond a segment of x, and 12 bytes beyond correction, scale, bias and alpha.
  */
-import { clamp, gated, onlyLanes, prelu, quantise8, storeBytes8, storeLanes, widen } from '../simd';
+import {
+  addends,
+  clamp,
+  clampWords,
+  factors,
+  gated,
+  prelu,
+  storeBytes8,
+  storeLanes,
+  toWord,
+  toWords,
+  widenByWords,
+} from '../simd';
 
 const ROWS: i32 = 2;
 const COLUMNS: i32 = 4;
@@ -74,6 +86,13 @@ export function qu8Gemm2x4c8I16(
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const isGated = lo > -Infinity;
+  const inSteps = spread != 0 && alpha == 0;
+  const perStep = f32x4.splat(inverse);
+  const fromZero = f32x4.splat(<f32>zero + 0.5);
+  const lowWord = i16x8.splat(<i16>toWord(alpha ? -Infinity : lo, inverse, <f32>zero + 0.5));
+  const highWord = i16x8.splat(<i16>toWord(alpha ? Infinity : hi, inverse, <f32>zero + 0.5));
+  let least = i16x8.splat(<i16>0x7fff);
+  let greatest = i16x8.splat(<i16>0x8000);
   const block = max(64, (BLOCK_BYTES / max(1, pixelStride)) & ~(ROWS - 1));
 
   for (let blockStart = 0; blockStart < m; blockStart += block) {
@@ -132,13 +151,13 @@ export function qu8Gemm2x4c8I16(
         }
 
         const fix = v128.load(correction + column);
-        const factor = v128.load(scale + column);
+        const factor = factors(scale + column, inSteps, perStep);
         let r0 = i32x4.add(sumAcross(c00, c01, c02, c03), fix);
         let r1 = i32x4.add(sumAcross(c10, c11, c12, c13), fix);
         r0 = f32x4.mul(f32x4.convert_i32x4_s(r0), factor);
         r1 = f32x4.mul(f32x4.convert_i32x4_s(r1), factor);
-        if (bias) {
-          const b0 = v128.load(bias + column);
+        if (bias || inSteps) {
+          const b0 = addends(bias, column, inSteps, perStep, fromZero);
           r0 = f32x4.add(r0, b0);
           r1 = f32x4.add(r1, b0);
         }
@@ -146,24 +165,32 @@ export function qu8Gemm2x4c8I16(
           const slope = v128.load(alpha + column);
           r0 = isGated ? gated(r0, slope, low, high) : prelu(r0, slope);
           r1 = isGated ? gated(r1, slope, low, high) : prelu(r1, slope);
-        } else {
+        } else if (!spread) {
           r0 = clamp(r0, low, high);
           r1 = clamp(r1, low, high);
         }
         if (spread) {
+          if (alpha) {
+            r0 = f32x4.add(f32x4.mul(r0, perStep), fromZero);
+            r1 = f32x4.add(f32x4.mul(r1, perStep), fromZero);
+          }
           // Both rows at once, one in each half. A row beyond m repeats the one before.
-          const bytes = quantise8(r0, r1, inverse, zero);
-          const l = f32x4.pmin(r0, r1);
-          const g = f32x4.pmax(r0, r1);
+          let words = clampWords(toWords(r0, r1), lowWord, highWord);
+          const bytes = i8x16.narrow_i16x8_u(words, words);
           if (columns >= COLUMNS) {
             v128.store32_lane(out, bytes, 0);
             if (i + 1 < m) v128.store32_lane(out + yRow, bytes, 1);
-            widen(spread, l, g);
           } else {
             storeBytes8(out, bytes, columns);
             if (i + 1 < m) storeBytes8(out + yRow, v128.shr<u64>(bytes, 32), columns);
-            widen(spread, onlyLanes(l, columns), onlyLanes(g, columns));
+            words = v128.bitselect(
+              words,
+              i16x8.splat(<i16>i16x8.extract_lane_s(words, 0)),
+              i16x8.lt_s(i16x8(0, 1, 2, 3, 0, 1, 2, 3), i16x8.splat(<i16>columns)),
+            );
           }
+          least = i16x8.min_s(least, words);
+          greatest = i16x8.max_s(greatest, words);
         } else {
           storeLanes(out, r0, columns);
           if (i + 1 < m) storeLanes(out + yRow, r1, columns);
@@ -171,4 +198,5 @@ export function qu8Gemm2x4c8I16(
       }
     }
   }
+  if (spread) widenByWords(spread, least, greatest, inverse, zero);
 }

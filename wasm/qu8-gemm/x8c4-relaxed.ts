@@ -36,40 +36,38 @@
  * May read 3 bytes beyond a segment of x, and 28 bytes beyond correction, scale, bias and alpha.
  */
 import {
-  LANES,
+  addends,
   clamp,
+  clampWords,
+  factors,
   gated,
-  onlyLanes,
+  onlyWords,
   prelu,
-  quantise8,
   storeBytes8,
   storeLanes8,
-  widen,
+  toWord,
+  toWords,
+  widenByWords,
 } from '../simd';
 
-const COLUMNS: i32 = 8;
-const DEPTH: i32 = 4;
-const GROUP_BYTES: usize = 32;
+export const COLUMNS: i32 = 8;
+export const DEPTH: i32 = 4;
+export const GROUP_BYTES: usize = 32;
 /** Bytes of image that one block of pixels walks over: a small part of L2. */
 const BLOCK_BYTES: i32 = 1 << 17;
 
 
 @inline
-function dot(w: v128, x: v128, sum: v128): v128 {
+export function dot(w: v128, x: v128, sum: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
   return unreachable();
-}
-
-/** One row of the tile as bytes. */
-@inline
-function storeRow(out: usize, low: v128, high: v128, columns: i32, inverse: f32, zero: i32): void {
-  storeBytes8(out, quantise8(low, high, inverse, zero), columns);
 }
 
 
 @inline
 export function qu8GemmX8c4Relaxed(
   rows: i32,
+  plain: bool,
   x: usize,
   m: i32,
   ow: i32,
@@ -102,56 +100,82 @@ export function qu8GemmX8c4Relaxed(
   const segmentBytes = <usize>groups * GROUP_BYTES;
   const panelBytes = <usize>segments * segmentBytes;
   const offsetsEnd = segmentOffsets + ((<usize>segments) << 2);
-  const unit: usize = spread ? 0 : 2;
+  const unit: usize = plain || spread ? 0 : 2;
   const yRow = (<usize>ldy) << unit;
   const low = f32x4.splat(lo);
   const high = f32x4.splat(hi);
   const isGated = lo > -Infinity;
+  // Bytes: all of it in steps of y from the start, but for what only floats can do.
+  const inSteps = plain || (spread != 0 && alpha == 0);
+  const perStep = f32x4.splat(inverse);
+  const fromZero = f32x4.splat(<f32>zero + 0.5);
+  // The bounds of a gate are not those of y.
+  const lowWord = i16x8.splat(<i16>toWord(alpha ? -Infinity : lo, inverse, <f32>zero + 0.5));
+  const highWord = i16x8.splat(<i16>toWord(alpha ? Infinity : hi, inverse, <f32>zero + 0.5));
+  let least = i16x8.splat(<i16>0x7fff);
+  let greatest = i16x8.splat(<i16>0x8000);
   const block = max(16, BLOCK_BYTES / max(1, pixelStride) / rows) * rows;
 
   for (let blockStart = 0; blockStart < m; blockStart += block) {
     const blockEnd = min(m, blockStart + block);
     let panel = packed;
     for (let j = 0; j < n; j += COLUMNS, panel += panelBytes) {
-      const columns = min(COLUMNS, n - j);
+      const columns = plain ? COLUMNS : min(COLUMNS, n - j);
       const column = (<usize>j) << 2;
       let ox = blockStart % ow;
       let rowStart = x + <usize>((blockStart / ow) * rowStride);
       let out = y + <usize>blockStart * yRow + ((<usize>j) << unit);
       for (let i = blockStart; i < blockEnd; i += rows, out += yRow * <usize>rows) {
-        // Pixels of the tile; those beyond m repeat the one before.
+        // Pixels of the tile, most of them in one row; those beyond m repeat the one before.
         const p0 = rowStart + <usize>(ox * pixelStride);
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        const p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
-        if (++ox == ow) {
-          ox = 0;
-          rowStart += rowStride;
-        }
-        let p4 = p3,
-          p5 = p3;
-        if (rows > 4) {
-          p4 = i + 4 < m ? rowStart + <usize>(ox * pixelStride) : p3;
+        const isWhole = i + rows <= m;
+        let p1: usize, p2: usize, p3: usize;
+        let p4: usize = 0,
+          p5: usize = 0;
+        if (isWhole && ox + rows <= ow) {
+          p1 = p0 + <usize>pixelStride;
+          p2 = p1 + <usize>pixelStride;
+          p3 = p2 + <usize>pixelStride;
+          if (rows > 4) {
+            p4 = p3 + <usize>pixelStride;
+            p5 = p4 + <usize>pixelStride;
+          }
+          ox += rows;
+          if (ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+        } else {
           if (++ox == ow) {
             ox = 0;
             rowStart += rowStride;
           }
-          p5 = i + 5 < m ? rowStart + <usize>(ox * pixelStride) : p4;
+          p1 = i + 1 < m ? rowStart + <usize>(ox * pixelStride) : p0;
           if (++ox == ow) {
             ox = 0;
             rowStart += rowStride;
+          }
+          p2 = i + 2 < m ? rowStart + <usize>(ox * pixelStride) : p1;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+          p3 = i + 3 < m ? rowStart + <usize>(ox * pixelStride) : p2;
+          if (++ox == ow) {
+            ox = 0;
+            rowStart += rowStride;
+          }
+          if (rows > 4) {
+            p4 = i + 4 < m ? rowStart + <usize>(ox * pixelStride) : p3;
+            if (++ox == ow) {
+              ox = 0;
+              rowStart += rowStride;
+            }
+            p5 = i + 5 < m ? rowStart + <usize>(ox * pixelStride) : p4;
+            if (++ox == ow) {
+              ox = 0;
+              rowStart += rowStride;
+            }
           }
         }
 
@@ -226,8 +250,8 @@ export function qu8GemmX8c4Relaxed(
           c50 = f32x4.convert_i32x4_s(c50);
           c51 = f32x4.convert_i32x4_s(c51);
         }
-        k0 = v128.load(scale + column);
-        k1 = v128.load(scale + column, 16);
+        k0 = factors(scale + column, inSteps, perStep);
+        k1 = factors(scale + column + 16, inSteps, perStep);
         c00 = f32x4.mul(c00, k0);
         c01 = f32x4.mul(c01, k1);
         c10 = f32x4.mul(c10, k0);
@@ -242,9 +266,9 @@ export function qu8GemmX8c4Relaxed(
           c50 = f32x4.mul(c50, k0);
           c51 = f32x4.mul(c51, k1);
         }
-        if (bias) {
-          k0 = v128.load(bias + column);
-          k1 = v128.load(bias + column, 16);
+        if (bias || inSteps) {
+          k0 = addends(bias, column, inSteps, perStep, fromZero);
+          k1 = addends(bias, column + 16, inSteps, perStep, fromZero);
           c00 = f32x4.add(c00, k0);
           c01 = f32x4.add(c01, k1);
           c10 = f32x4.add(c10, k0);
@@ -260,7 +284,7 @@ export function qu8GemmX8c4Relaxed(
             c51 = f32x4.add(c51, k1);
           }
         }
-        if (alpha) {
+        if (!plain && alpha) {
           k0 = v128.load(alpha + column);
           k1 = v128.load(alpha + column, 16);
           if (isGated) {
@@ -294,7 +318,7 @@ export function qu8GemmX8c4Relaxed(
               c51 = prelu(c51, k1);
             }
           }
-        } else {
+        } else if (!plain && !spread) {
           c00 = clamp(c00, low, high);
           c01 = clamp(c01, low, high);
           c10 = clamp(c10, low, high);
@@ -310,44 +334,74 @@ export function qu8GemmX8c4Relaxed(
             c51 = clamp(c51, low, high);
           }
         }
-        if (spread) {
+        if (plain || spread) {
+          if (!plain && alpha) {
+            c00 = f32x4.mul(c00, perStep);
+            c01 = f32x4.mul(c01, perStep);
+            c10 = f32x4.mul(c10, perStep);
+            c11 = f32x4.mul(c11, perStep);
+            c20 = f32x4.mul(c20, perStep);
+            c21 = f32x4.mul(c21, perStep);
+            c30 = f32x4.mul(c30, perStep);
+            c31 = f32x4.mul(c31, perStep);
+            if (rows > 4) {
+              c40 = f32x4.mul(c40, perStep);
+              c41 = f32x4.mul(c41, perStep);
+              c50 = f32x4.mul(c50, perStep);
+              c51 = f32x4.mul(c51, perStep);
+            }
+            c00 = f32x4.add(c00, fromZero);
+            c01 = f32x4.add(c01, fromZero);
+            c10 = f32x4.add(c10, fromZero);
+            c11 = f32x4.add(c11, fromZero);
+            c20 = f32x4.add(c20, fromZero);
+            c21 = f32x4.add(c21, fromZero);
+            c30 = f32x4.add(c30, fromZero);
+            c31 = f32x4.add(c31, fromZero);
+            if (rows > 4) {
+              c40 = f32x4.add(c40, fromZero);
+              c41 = f32x4.add(c41, fromZero);
+              c50 = f32x4.add(c50, fromZero);
+              c51 = f32x4.add(c51, fromZero);
+            }
+          }
+          const w0 = clampWords(toWords(c00, c01), lowWord, highWord);
+          const w1 = clampWords(toWords(c10, c11), lowWord, highWord);
+          const w2 = clampWords(toWords(c20, c21), lowWord, highWord);
+          const w3 = clampWords(toWords(c30, c31), lowWord, highWord);
           // Rows beyond m repeat one, so they do not matter here.
-          let l0 = f32x4.pmin(f32x4.pmin(c00, c10), f32x4.pmin(c20, c30));
-          let l1 = f32x4.pmin(f32x4.pmin(c01, c11), f32x4.pmin(c21, c31));
-          let g0 = f32x4.pmax(f32x4.pmax(c00, c10), f32x4.pmax(c20, c30));
-          let g1 = f32x4.pmax(f32x4.pmax(c01, c11), f32x4.pmax(c21, c31));
+          let l = i16x8.min_s(i16x8.min_s(w0, w1), i16x8.min_s(w2, w3));
+          let g = i16x8.max_s(i16x8.max_s(w0, w1), i16x8.max_s(w2, w3));
+          storeBytes8(out, i8x16.narrow_i16x8_u(w0, w0), columns);
+          if (isWhole || i + 1 < m) storeBytes8(out + yRow, i8x16.narrow_i16x8_u(w1, w1), columns);
+          if (isWhole || i + 2 < m)
+            storeBytes8(out + yRow * 2, i8x16.narrow_i16x8_u(w2, w2), columns);
+          if (isWhole || i + 3 < m)
+            storeBytes8(out + yRow * 3, i8x16.narrow_i16x8_u(w3, w3), columns);
           if (rows > 4) {
-            l0 = f32x4.pmin(l0, f32x4.pmin(c40, c50));
-            l1 = f32x4.pmin(l1, f32x4.pmin(c41, c51));
-            g0 = f32x4.pmax(g0, f32x4.pmax(c40, c50));
-            g1 = f32x4.pmax(g1, f32x4.pmax(c41, c51));
+            const w4 = clampWords(toWords(c40, c41), lowWord, highWord);
+            const w5 = clampWords(toWords(c50, c51), lowWord, highWord);
+            l = i16x8.min_s(l, i16x8.min_s(w4, w5));
+            g = i16x8.max_s(g, i16x8.max_s(w4, w5));
+            if (isWhole || i + 4 < m)
+              storeBytes8(out + yRow * 4, i8x16.narrow_i16x8_u(w4, w4), columns);
+            if (isWhole || i + 5 < m)
+              storeBytes8(out + yRow * 5, i8x16.narrow_i16x8_u(w5, w5), columns);
           }
-          if (columns < COLUMNS) {
-            l0 = onlyLanes(l0, columns);
-            g0 = onlyLanes(g0, columns);
-            l1 = columns > LANES ? onlyLanes(l1, columns - LANES) : l0;
-            g1 = columns > LANES ? onlyLanes(g1, columns - LANES) : g0;
-          }
-          widen(spread, f32x4.pmin(l0, l1), f32x4.pmax(g0, g1));
-          storeRow(out, c00, c01, columns, inverse, zero);
-          if (i + 1 < m) storeRow(out + yRow, c10, c11, columns, inverse, zero);
-          if (i + 2 < m) storeRow(out + yRow * 2, c20, c21, columns, inverse, zero);
-          if (i + 3 < m) storeRow(out + yRow * 3, c30, c31, columns, inverse, zero);
-          if (rows > 4) {
-            if (i + 4 < m) storeRow(out + yRow * 4, c40, c41, columns, inverse, zero);
-            if (i + 5 < m) storeRow(out + yRow * 5, c50, c51, columns, inverse, zero);
-          }
+          least = i16x8.min_s(least, onlyWords(l, columns));
+          greatest = i16x8.max_s(greatest, onlyWords(g, columns));
         } else {
           storeLanes8(out, c00, c01, columns);
-          if (i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
-          if (i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
-          if (i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
+          if (isWhole || i + 1 < m) storeLanes8(out + yRow, c10, c11, columns);
+          if (isWhole || i + 2 < m) storeLanes8(out + yRow * 2, c20, c21, columns);
+          if (isWhole || i + 3 < m) storeLanes8(out + yRow * 3, c30, c31, columns);
           if (rows > 4) {
-            if (i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
-            if (i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
+            if (isWhole || i + 4 < m) storeLanes8(out + yRow * 4, c40, c41, columns);
+            if (isWhole || i + 5 < m) storeLanes8(out + yRow * 5, c50, c51, columns);
           }
         }
       }
     }
   }
+  if (plain || spread) widenByWords(spread, least, greatest, inverse, zero);
 }

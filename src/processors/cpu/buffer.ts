@@ -9,16 +9,18 @@
  *                          0          from            to    pitch
  *
  * A view is how a convolution reads its slice of the filters in place. Kernels that cannot take a
- * pitch ask for `dense()`.
+ * pitch ask for `dense()`. The other way round, bytes may be written where a Concat wants them
+ * (`joint.ts`).
  */
 import type { DataType } from '@tensorflow/tfjs-core';
 
 import type { Buffer } from '../../graph/value.js';
 import type { Numbers } from '../processor.js';
 import type { Heap, Purpose } from './heap.js';
+import type { Joint, Room } from './joint.js';
 import type { Quantisation, Range } from './quantisation.js';
 
-/** A tensor as bytes on the heap. */
+/** A tensor as bytes on the heap, without gaps unless it is in a room. */
 export interface Quantised extends Quantisation {
   readonly pointer: number;
   /** The numbers' range before they became bytes, where the kernel that wrote them has noted it. */
@@ -31,6 +33,9 @@ export const bytesPerNumber = (dtype: DataType): 1 | 4 => (dtype === 'bool' ? 1 
 export class CpuBuffer implements Buffer {
   private pointer = 0;
   private bytesForm: Quantised | undefined;
+  private joint: Joint | undefined;
+  /** Where in the joint the bytes are, if not everywhere. */
+  private part: { room: Room; width: number } | undefined;
   private finite: boolean | undefined;
 
   private constructor(
@@ -71,6 +76,21 @@ export class CpuBuffer implements Buffer {
     return buffer;
   }
 
+  /** Uninitialised bytes in a room, rows of `width`; without gaps where that is all of its joint. */
+  static inRoom(
+    heap: Heap,
+    size: number,
+    quantisation: Quantisation,
+    room: Room,
+    width: number,
+  ): CpuBuffer {
+    const buffer = new CpuBuffer(heap, 'float32', size, undefined, undefined);
+    buffer.joint = room.joint.hold();
+    if (width < room.joint.pitch) buffer.part = { room, width };
+    buffer.bytesForm = { ...quantisation, pointer: room.joint.pointer + room.at };
+    return buffer;
+  }
+
   /** Columns [from, to) of `buffer [rows, pitch]`, not copied; `buffer` must outlive the view. */
   static view(buffer: CpuBuffer, pitch: number, from: number, to: number): CpuBuffer {
     const size = (buffer.size / pitch) * (to - from);
@@ -83,9 +103,19 @@ export class CpuBuffer implements Buffer {
     return this.floatBytes + (this.bytesForm ? this.size : 0);
   }
 
-  /** The same numbers as bytes, where they lie on the heap like that. */
+  /** The same numbers as bytes, where they lie on the heap like that, without gaps. */
   get quantised(): Quantised | undefined {
+    return this.part ? undefined : this.bytesForm;
+  }
+
+  /** The bytes, in a room or not. */
+  get written(): Quantised | undefined {
     return this.bytesForm;
+  }
+
+  /** Where the bytes are written, if that is where a Concat wants them. */
+  get room(): Room | undefined {
+    return this.part?.room;
   }
 
   /** Whether the numbers lie on the heap alone, where growing it would take views away. */
@@ -121,7 +151,12 @@ export class CpuBuffer implements Buffer {
       if (numbers) this.heap.put(this.pointer, numbers);
       else if (bytesForm) {
         const { pointer, scale, zero } = bytesForm;
-        this.heap.kernels.qu8ToF32(pointer, this.size, scale, zero, this.pointer);
+        const width = this.part?.width ?? this.size;
+        const pitch = this.part?.room.joint.pitch ?? width;
+        for (let row = 0; row * width < this.size; row++) {
+          const to = this.pointer + 4 * row * width;
+          this.heap.kernels.qu8ToF32(pointer + row * pitch, width, scale, zero, to);
+        }
       }
     }
     return this.pointer;
@@ -160,9 +195,10 @@ export class CpuBuffer implements Buffer {
 
   free(): void {
     if (this.pointer !== 0) this.heap.free(this.pointer, this.floatBytes, this.purpose);
-    if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size, 'result');
+    if (this.joint) this.joint.free();
+    else if (this.bytesForm) this.heap.free(this.bytesForm.pointer, this.size, 'result');
     this.pointer = 0;
-    this.host = this.make = this.bytesForm = undefined;
+    this.host = this.make = this.bytesForm = this.joint = this.part = undefined;
   }
 
   private get purpose(): Purpose {

@@ -8,14 +8,7 @@ import type { backend_util } from '@tensorflow/tfjs-core';
 import type { Spec } from '../../graph/kernel.js';
 import type { Argument } from '../kernel.js';
 import type { Bytes, Int8Layer, PackedWeights } from './int8.js';
-import {
-  computeLayer,
-  dotKind,
-  imageOf,
-  isOneInstruction,
-  packWeights,
-  withScales,
-} from './int8.js';
+import { computeLayer, dotKind, imageOf, isOneInstruction, packWeights } from './int8.js';
 import { imageSize, paddedSize, patchesOfConv } from './patches.js';
 import type { CpuProcessor } from './processor.js';
 import { CpuBuffer } from './processor.js';
@@ -61,35 +54,33 @@ function int8Depthwise(
   const dot = dotKind(cpu);
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
-  const offsets = tapOffsets(info, patches.paddedWidth);
-  withScales(cpu, { scale, zero: zero - xor }, packed, correction, (corrections, scales) => {
-    cpu.withNumbers(Int32Array.from(offsets), taps => {
-      for (let i = 0; i < batchSize; i++) {
-        cpu.heap.kernels.qu8Depthwise(
-          isOneInstruction(dot) ? 0 : 1,
-          image + i * paddedSize(patches),
-          oh,
-          ow,
-          patches.pixelStride,
-          patches.rowStride,
-          offsets.length,
-          taps,
-          packed.pointer,
-          c,
-          corrections,
-          scales,
-          activation.bias,
-          activation.alpha,
-          activation.lo,
-          activation.hi,
-          to + i * oh * ow * c * (bytes ? 1 : 4),
-          bytes ? 1 / bytes.scale : 0,
-          bytes?.zero ?? 0,
-          bytes?.spread ?? 0,
-        );
-      }
-    });
-  });
+  const taps = tapOffsets(info, patches.paddedWidth);
+  const of = { x: { scale, zero: zero - xor }, mean: correction, offsets: taps };
+  const { corrections, scales, offsets } = packed.parameters(cpu, of);
+  for (let i = 0; i < batchSize; i++) {
+    cpu.heap.kernels.qu8Depthwise(
+      isOneInstruction(dot) ? 0 : 1,
+      image + i * paddedSize(patches),
+      oh,
+      ow,
+      patches.pixelStride,
+      patches.rowStride,
+      taps.length,
+      offsets,
+      packed.pointer,
+      c,
+      corrections,
+      scales,
+      activation.bias,
+      activation.alpha,
+      activation.lo,
+      activation.hi,
+      to + i * oh * ow * c * (bytes ? 1 : 4),
+      bytes ? 1 / bytes.scale : 0,
+      bytes?.zero ?? 0,
+      bytes?.spread ?? 0,
+    );
+  }
 }
 
 /** Whether the kernel gets the taps column by column, which it is quicker with. */

@@ -15,6 +15,7 @@ import type { Activation } from './activation.js';
 import { finish } from './activation.js';
 import type { Quantised } from './buffer.js';
 import type { DotKind } from './heap.js';
+import type { Room } from './joint.js';
 import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Block, CpuBuffer, CpuProcessor } from './processor.js';
@@ -56,9 +57,29 @@ const LAYOUTS = {
   taps: { pack: 'qs8PackTaps', packedBytes: 'qs8PackedBytesTaps', largest: 127 },
 } as const;
 
+/** What a kernel reads beside its operands; pointers. */
+interface Parameters {
+  /** i32 [n], added to the sums */
+  readonly corrections: number;
+  /** f32 [n] */
+  readonly scales: number;
+  /** i32, of the segments or taps of a patch */
+  readonly offsets: number;
+}
+
+/** What parameters are made of. */
+interface Ingredients {
+  readonly x: Quantisation;
+  /** `Call.correction` */
+  readonly mean: Float32Array | undefined;
+  readonly offsets: readonly number[];
+}
+
 /** Weights of n columns on the heap, packed; scale and sum of each column are for the epilogue. */
 export class PackedWeights implements Buffer {
   readonly isFinite: boolean;
+  /** Of the last call; the next one is mostly of the same layer, whose input has the same range. */
+  private last: { of: Ingredients; block: Block } | undefined;
 
   constructor(
     private readonly block: Block,
@@ -75,13 +96,46 @@ export class PackedWeights implements Buffer {
   }
 
   get bytes(): number {
-    return this.block.bytes;
+    return this.block.bytes + (this.last?.block.bytes ?? 0);
   }
 
   free(): void {
     this.block.free();
+    this.last?.block.free();
+    this.last = undefined;
+  }
+
+  /**
+   * The mean of what int8 adds is taken off the sums, in whole units of them: a unit is far below the
+   * noise.
+   */
+  parameters(cpu: CpuProcessor, of: Ingredients): Parameters {
+    const n = this.scales.length;
+    if (!this.last || !isSame(this.last.of, of)) {
+      const { x, mean, offsets } = of;
+      const scales = this.scales.map(scale => x.scale * scale);
+      const corrections = this.sums.map((sum, i) => {
+        const units = mean ? Math.round(mean[i] / scales[i]) : 0;
+        return -x.zero * sum - (Math.abs(units) < LARGEST_SHIFT ? units : 0);
+      });
+      const block = cpu.block(8 * n + 4 * offsets.length, 'packed');
+      this.last?.block.free();
+      this.last = { of, block };
+      cpu.heap.put(block.pointer, corrections);
+      cpu.heap.put(block.pointer + 4 * n, scales);
+      cpu.heap.put(block.pointer + 8 * n, Int32Array.from(offsets));
+    }
+    const { pointer } = this.last.block;
+    return { corrections: pointer, scales: pointer + 4 * n, offsets: pointer + 8 * n };
   }
 }
+
+const isSame = (a: Ingredients, b: Ingredients): boolean =>
+  a.x.scale === b.x.scale &&
+  a.x.zero === b.x.zero &&
+  a.mean === b.mean &&
+  a.offsets.length === b.offsets.length &&
+  a.offsets.every((offset, i) => offset === b.offsets[i]);
 
 /** The weights packed for the machine's product, once; undefined where one is not finite. */
 export function packWeights(
@@ -111,31 +165,6 @@ export function packWeights(
   if (!packed.isFinite) return undefined;
   w.buffer.evict();
   return packed;
-}
-
-/**
- * Lends correction i32 [n] and scale f32 [n] of a product; x as the product reads it.
- *
- * The mean of what int8 adds is taken off the sums, in whole units of them: a unit is far below the
- * noise.
- *
- * @param mean `Call.correction`
- */
-export function withScales(
-  cpu: CpuProcessor,
-  x: Quantisation,
-  { scales: scaleW, sums }: PackedWeights,
-  mean: Float32Array | undefined,
-  use: (corrections: number, scales: number) => void,
-): void {
-  const scales = scaleW.map(scale => x.scale * scale);
-  const corrections = sums.map((sum, i) => {
-    const units = mean ? Math.round(mean[i] / scales[i]) : 0;
-    return -x.zero * sum - (Math.abs(units) < LARGEST_SHIFT ? units : 0);
-  });
-  cpu.withNumbers(scales, toScales =>
-    cpu.withNumbers(corrections, toCorrections => use(toCorrections, toScales)),
-  );
 }
 
 /** Pointer to the padded images as bytes: where they lie, or a copy kept with the value. */
@@ -208,6 +237,8 @@ export interface Int8Layer {
   readonly int8: boolean;
   /** Of y, where it shall be bytes. */
   readonly range?: Range;
+  /** Where they are wanted. */
+  readonly room?: Room;
   /** See `Call.correction`. */
   readonly correction?: Float32Array;
 }
@@ -225,7 +256,7 @@ export type Bytes = Quantisation & { readonly spread: number };
 export function computeLayer(
   cpu: CpuProcessor,
   spec: Spec,
-  { x, activation, int8, range }: Int8Layer,
+  { x, activation, int8, range, room }: Int8Layer,
   pack: () => PackedWeights | undefined,
   inInt8: (input: Quantisation, packed: PackedWeights, to: number, bytes?: Bytes) => void,
   inFloat32: (y: CpuBuffer) => void,
@@ -234,9 +265,9 @@ export function computeLayer(
   const packed = input && pack();
   const target = packed && bytesOf(range, activation);
   if (target) {
-    return cpu.fillBytes(spec, target, y => {
+    const write = (y: Quantised) =>
       withSpread(cpu, y, spread => inInt8(input, packed, y.pointer, { ...target, spread }));
-    });
+    return cpu.fillBytes(spec, target, write, room);
   }
   return cpu.fill(spec, y => {
     if (packed) inInt8(input, packed, y.address());

@@ -59,6 +59,8 @@ export function patchesOfConv(info: Conv2DInfo): Patches {
   const rows = range(filterHeight).map(y => y * dilationHeight * pitch);
   const taps = range(filterWidth).map(x => x * dilationWidth * ci);
   const oneRun = dilationWidth === 1;
+  const pixels = outHeight * outWidth;
+  const [pixelStride, rowStride] = [strideWidth * ci, strideHeight * pitch];
   return {
     batch: info.batchSize,
     height: inHeight,
@@ -68,10 +70,11 @@ export function patchesOfConv(info: Conv2DInfo): Patches {
     left,
     paddedHeight,
     paddedWidth,
-    pixels: outHeight * outWidth,
-    pixelsPerRow: outWidth,
-    pixelStride: strideWidth * ci,
-    rowStride: strideHeight * pitch,
+    pixels,
+    // Rows that follow each other like pixels are one row, at whose ends no tile has to look.
+    pixelsPerRow: rowStride === outWidth * pixelStride ? pixels : outWidth,
+    pixelStride,
+    rowStride,
     segmentOffsets: oneRun ? rows : rows.flatMap(row => taps.map(tap => row + tap)),
     segmentLength: oneRun ? filterWidth * ci : ci,
   };

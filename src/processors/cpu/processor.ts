@@ -13,6 +13,7 @@ import { Block, CpuBuffer } from './buffer.js';
 import type { Quantised } from './buffer.js';
 import type { Purpose } from './heap.js';
 import { Heap } from './heap.js';
+import type { Room } from './joint.js';
 import { defaultThreads } from './pool.js';
 import { NO_SPREAD, rangeOfSpread } from './quantisation.js';
 import type { Quantisation, Range } from './quantisation.js';
@@ -219,11 +220,14 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     { shape }: Spec,
     quantisation: Quantisation,
     write: (to: Quantised) => void,
+    room?: Room,
   ): CpuBuffer {
     const size = util.sizeFromShape(shape as number[]);
-    const y = CpuBuffer.asBytes(this.heap, size, quantisation);
+    const y = room
+      ? CpuBuffer.inRoom(this.heap, size, quantisation, room, shape.at(-1)!)
+      : CpuBuffer.asBytes(this.heap, size, quantisation);
     try {
-      write(y.quantised!);
+      write(y.written!);
       return y;
     } catch (error) {
       y.free();

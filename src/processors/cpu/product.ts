@@ -12,7 +12,7 @@ import type { Argument } from '../kernel.js';
 import type { CpuBuffer, CpuProcessor } from './processor.js';
 import type { DotKind } from './heap.js';
 import type { Bytes, Int8Layer, PackedWeights } from './int8.js';
-import { computeLayer, dotKind, imageOf, packWeights, withScales } from './int8.js';
+import { computeLayer, dotKind, imageOf, packWeights } from './int8.js';
 import type { Patches } from './patches.js';
 import { imageSize, needsNoPadding, paddedSize } from './patches.js';
 import type { Quantisation } from './quantisation.js';
@@ -123,36 +123,35 @@ function int8Product(
   const xor = dot === 'sdot' ? 0x80 : 0;
   const image = imageOf(cpu, x, patches, { scale, zero }, xor);
   const gemm = dot === 'i16' ? 'qu8GemmI16' : 'qu8Gemm';
-  const pitch = patches.pixels * n * (bytes ? 1 : 4);
-  withScales(cpu, { scale, zero: zero - xor }, packed, correction, (corrections, scales) => {
-    withOffsets(cpu, patches, offsets => {
-      for (let i = 0; i < patches.batch; i++) {
-        kernels[gemm](
-          image + i * paddedSize(patches),
-          patches.pixels,
-          patches.pixelsPerRow,
-          patches.pixelStride,
-          patches.rowStride,
-          patches.segmentOffsets.length,
-          patches.segmentLength,
-          offsets,
-          packed.pointer,
-          n,
-          corrections,
-          scales,
-          activation.bias,
-          activation.alpha,
-          activation.lo,
-          activation.hi,
-          to + i * pitch,
-          n,
-          bytes ? 1 / bytes.scale : 0,
-          bytes?.zero ?? 0,
-          bytes?.spread ?? 0,
-        );
-      }
-    });
-  });
+  const ldy = (bytes && p.room?.joint.pitch) ?? n;
+  const pitch = patches.pixels * ldy * (bytes ? 1 : 4);
+  const of = { x: { scale, zero: zero - xor }, mean: correction, offsets: patches.segmentOffsets };
+  const { corrections, scales, offsets } = packed.parameters(cpu, of);
+  for (let i = 0; i < patches.batch; i++) {
+    kernels[gemm](
+      image + i * paddedSize(patches),
+      patches.pixels,
+      patches.pixelsPerRow,
+      patches.pixelStride,
+      patches.rowStride,
+      patches.segmentOffsets.length,
+      patches.segmentLength,
+      offsets,
+      packed.pointer,
+      n,
+      corrections,
+      scales,
+      activation.bias,
+      activation.alpha,
+      activation.lo,
+      activation.hi,
+      to + i * pitch,
+      ldy,
+      bytes ? 1 / bytes.scale : 0,
+      bytes?.zero ?? 0,
+      bytes?.spread ?? 0,
+    );
+  }
 }
 
 function withOffsets(

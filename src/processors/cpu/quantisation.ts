@@ -43,6 +43,8 @@ export function unionOf(ranges: readonly Range[]): Range {
   return [Math.min(...ranges.map(([min]) => min)), Math.max(...ranges.map(([, max]) => max))];
 }
 
+export const widthOf = ([min, max]: Range): number => max - min;
+
 /** What kernels that note a range widen, f32 [min x4 | max x4], before they do. */
 export const NO_SPREAD = Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v * Infinity);
 
@@ -53,12 +55,15 @@ export function rangeOfSpread(spread: Float32Array): Range {
 
 /**
  * The guard of a learned range. `seen` is what a layer gave before it became bytes: the range that
- * would have held it where this one did not, or was too wide for it; undefined where all is well.
+ * would have held it where this one did not, or was too wide for it; undefined where all is well. A
+ * step beyond the range costs as much as rounding may: that is well.
  */
 export function betterRange(range: Range, seen: Range): Range | undefined {
   const [min, max] = [Math.min(seen[0], 0), Math.max(seen[1], 0)];
   const [low, high] = [Math.min(range[0], 0), Math.max(range[1], 0)];
-  if (min < low || max > high) {
+  // Kernels tell whole steps, in 32 bits.
+  const step = ((high - low) / QUINT8_MAX) * (1 + 2 ** -16);
+  if (min < low - step || max > high + step) {
     // What is far beyond the range replaces it: its numbers say nothing of these.
     const isFar = max - min > TOO_WIDE * (high - low);
     return isFar ? [min, max] : [Math.min(min, low), Math.max(max, high)];
