@@ -204,7 +204,7 @@ function compare(
   makers: (() => Contestant)[],
   rounds: number,
 ): Row[] {
-  const texel = upload(context, [1], [1], 'float');
+  const texel = upload(context, Float32Array.of(1), [1], 'float');
   const time = ({ submit }: Contestant) => {
     download(context, texel);
     const start = performance.now();

@@ -86,7 +86,7 @@ export class Executor {
    */
   *run(nodes: readonly Node[], settings: Settings, isRehearsal: boolean): Generator<Pause, void> {
     const start = performance.now();
-    if (this.gpu) this.gpu.half = settings.precision !== 'float32';
+    this.gpu?.beginRun(settings.precision !== 'float32');
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();

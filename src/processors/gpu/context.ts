@@ -4,8 +4,7 @@
  *
  * tfjs-webgl sets program, vertex array, framebuffer, viewport, scissor and the textures it samples
  * before each of its draws, and assumes the rest to be as it left it. So we set nothing else (culling
- * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box), and unbind
- * what a later deletion or upload of tfjs-webgl would otherwise meet.
+ * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box).
  */
 import { UnsupportedError } from '../../errors.js';
 import type { Buffer } from '../../graph/value.js';
@@ -57,6 +56,15 @@ export interface Strip {
   readonly offset: number;
 }
 
+/** A texture nobody uses, since a run. */
+interface Pooled {
+  readonly texture: Texture;
+  readonly since: number;
+}
+
+/** Runs that an unused texture is kept for. */
+const RUNS_KEPT = 4;
+
 interface Program {
   readonly program: WebGLProgram;
   readonly shaders: readonly WebGLShader[];
@@ -86,7 +94,9 @@ void main() {
 
 export class GpuContext {
   private readonly programs = new Map<string, Program>();
-  private readonly free = new Map<string, Texture[]>();
+  private readonly free = new Map<string, Pooled[]>();
+  /** Runs so far. */
+  private run = 0;
   private readonly taken = new Set<Texture>();
   private readonly buffers = new Set<WebGLBuffer>();
   private readonly noVertices: WebGLVertexArrayObject;
@@ -165,7 +175,7 @@ export class GpuContext {
       throw new UnsupportedError(`texture: expected ${maxTextureSize} a side at most, got ${size}`);
     }
     if (this.isRehearsing) return { ...NO_TEXTURE, format, width, height, layers };
-    const pooled = this.free.get(key(format, width, height, layers))?.pop();
+    const pooled = this.free.get(key(format, width, height, layers))?.pop()?.texture;
     if (pooled) {
       this.taken.add(pooled);
       return pooled;
@@ -187,14 +197,32 @@ export class GpuContext {
     return made;
   }
 
+  /** Deletes what has been in the pool for some runs: what nets use that run no longer. */
+  beginRun(): void {
+    this.run++;
+    for (const [name, pooled] of this.free) {
+      const kept = pooled.filter(({ since }) => since >= this.run - RUNS_KEPT);
+      if (kept.length === pooled.length) continue;
+      for (const old of pooled) if (!kept.includes(old)) this.delete(old.texture);
+      if (kept.length > 0) this.free.set(name, kept);
+      else this.free.delete(name);
+    }
+  }
+
+  /** For good: a texture that is like no other. */
+  drop(texture: Texture): void {
+    if (this.taken.delete(texture)) this.delete(texture);
+  }
+
   /** Back to the pool; a second time does nothing. */
   give(texture: Texture): void {
     if (!this.taken.delete(texture)) return;
     const { format, width, height, layers } = texture;
     const name = key(format, width, height, layers);
+    const pooled = { texture, since: this.run };
     const list = this.free.get(name);
-    if (list) list.push(texture);
-    else this.free.set(name, [texture]);
+    if (list) list.push(pooled);
+    else this.free.set(name, [pooled]);
   }
 
   /** Textures made, in use and pooled. */
@@ -202,16 +230,38 @@ export class GpuContext {
     return this.taken.size + [...this.free.values()].reduce((sum, list) => sum + list.length, 0);
   }
 
-  /** Fills a plain texture, row by row. */
+  /**
+   * Fills a plain texture from its first texel on, row by row. Whole rows go as they lie, from memory
+   * that threads share too; only the row that is left is copied.
+   */
   write(to: Texture, numbers: Float32Array): void {
     const { gl } = this;
     if (this.isRehearsing) return;
+    const row = to.width * 4;
+    const rows = Math.floor(numbers.length / row);
+    const rest = numbers.subarray(rows * row);
+    const put = (y: number, height: number, from: Float32Array) =>
+      gl.texSubImage2D(
+        gl.TEXTURE_2D,
+        ...([0, 0, y, to.width, height] as const),
+        ...([gl.RGBA, gl.FLOAT, from] as const),
+      );
     gl.bindTexture(gl.TEXTURE_2D, to.texture);
-    gl.texSubImage2D(
-      gl.TEXTURE_2D,
-      ...([0, 0, 0, to.width, to.height] as const),
-      ...([gl.RGBA, gl.FLOAT, numbers] as const),
-    );
+    if (rows > 0) {
+      const whole = numbers.subarray(0, rows * row);
+      try {
+        put(0, rows, whole);
+      } catch (error) {
+        // A browser that takes no views of shared memory.
+        if (!(error instanceof TypeError)) throw error;
+        put(0, rows, whole.slice());
+      }
+    }
+    if (rest.length > 0) {
+      const padded = new Float32Array(row);
+      padded.set(rest);
+      put(rows, 1, padded);
+    }
     gl.bindTexture(gl.TEXTURE_2D, null);
   }
 
@@ -253,7 +303,7 @@ export class GpuContext {
     if (!this.begin(source, to, uniforms)) return;
     gl.viewport(0, 0, to.width, to.height);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
-    this.unbind(uniforms);
+    this.end();
   }
 
   /** The same strip by strip, each with a block of its own. */
@@ -274,16 +324,14 @@ export class GpuContext {
       gl.drawArrays(gl.TRIANGLES, 0, 3);
     }
     gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, null);
-    this.unbind(uniforms);
+    this.end();
   }
 
   /** Deletes everything made here; the context is not ours. */
   dispose(): void {
     const { gl } = this;
-    for (const { texture, framebuffer } of [...this.taken, ...[...this.free.values()].flat()]) {
-      gl.deleteFramebuffer(framebuffer);
-      gl.deleteTexture(texture);
-    }
+    const pooled = [...this.free.values()].flat().map(({ texture }) => texture);
+    for (const texture of [...this.taken, ...pooled]) this.delete(texture);
     for (const buffer of this.buffers) gl.deleteBuffer(buffer);
     for (const { program, shaders } of this.programs.values()) {
       shaders.forEach(shader => gl.deleteShader(shader));
@@ -295,6 +343,12 @@ export class GpuContext {
     this.buffers.clear();
     this.programs.clear();
     this.bytes = 0;
+  }
+
+  private delete({ texture, framebuffer, bytes }: Texture): void {
+    this.gl.deleteFramebuffer(framebuffer);
+    this.gl.deleteTexture(texture);
+    this.bytes -= bytes;
   }
 
   private probe(): boolean {
@@ -337,13 +391,10 @@ export class GpuContext {
     return true;
   }
 
-  private unbind({ textures }: Uniforms): void {
+  /** Textures stay bound: whoever samples binds its own, and no draw minds the others. */
+  private end(): void {
     const { gl } = this;
     gl.bindVertexArray(null);
-    Object.values(textures).forEach(({ layers }, unit) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(this.targetOf(layers), null);
-    });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 

@@ -133,7 +133,10 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   upload(numbers: Numbers, spec: Spec): GpuBuffer {
     if (this.context && this.hasImage(spec)) {
-      return this.keep(transfer.upload(this.context, numbers, spec.shape, this.format), spec);
+      return this.keep(
+        transfer.upload(this.context, numbers as Float32Array, spec.shape, this.format),
+        spec,
+      );
     }
     // tfjs-webgl keeps the array until the first program reads it: a view on a heap that may grow
     // or be overwritten by then must be copied.
@@ -233,6 +236,12 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const manager = this.webgl.getTextureManager();
     const theirs = manager.getNumUsedTextures() + manager.getNumFreeTextures();
     return theirs + (this.made?.textures ?? 0);
+  }
+
+  /** A run begins, on textures of this format. */
+  beginRun(half: boolean): void {
+    this.half = half;
+    this.made?.beginRun();
   }
 
   /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */

@@ -49,6 +49,26 @@ describe('GpuContext', () => {
     context.give(third);
   });
 
+  it('deletes what nobody has taken from the pool for some runs', () => {
+    const context = ownContext();
+    if (!context) return;
+    const first = context.take('float', 321, 1);
+    context.give(first);
+    for (let i = 0; i < 3; i++) context.beginRun();
+    const kept = context.take('float', 321, 1);
+    expect(kept).toBe(first);
+    for (let i = 0; i < 9; i++) context.beginRun();
+    expect(context.gl.isTexture(kept.texture)).toBeTrue();
+    context.give(kept);
+    for (let i = 0; i < 9; i++) context.beginRun();
+    expect(context.gl.isTexture(kept.texture)).toBeFalse();
+    const dropped = context.take('float', 321, 1);
+    const before = context.bytes;
+    context.drop(dropped);
+    context.drop(dropped);
+    expect(before - context.bytes).toBe(321 * 16);
+  });
+
   it('refuses a texture beyond the limit of the device', () => {
     const context = ownContext();
     if (!context) return;

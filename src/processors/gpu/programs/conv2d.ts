@@ -109,7 +109,7 @@ export function packFilter(
   const [kh, kw, ci, co] = shape;
   const [groups, outGroups] = [Math.ceil(ci / 4), Math.ceil(co / 4)];
   const block = groups * kh * kw * 16;
-  const packed = padded(outGroups * block, place);
+  const packed = new Float32Array(outGroups * block);
   for (let tap = 0; tap < kh * kw; tap++) {
     for (let i = 0; i < ci; i++) {
       const row = (tap * ci + i) * co;
@@ -139,7 +139,7 @@ export function packDepthwise(
   format: Format,
 ): Filter {
   if (context.isRehearsing) return nothing('texture', format, true);
-  const packed = padded(Math.ceil(c / 4) * kh * kw * 4, 'texture');
+  const packed = new Float32Array(Math.ceil(c / 4) * kh * kw * 4);
   for (let tap = 0; tap < kh * kw; tap++) {
     for (let i = 0; i < c; i++) {
       packed[((i >> 2) * kh * kw + tap) * 4 + (i & 3)] = numbers[tap * c + i];
@@ -155,21 +155,15 @@ function nothing(place: Place, format: Format, isDepthwise: boolean): Filter {
   return { place, isDepthwise, format, pitch: 0, bytes: 0, free, ...texture };
 }
 
-/** Room for so many numbers: of a texture, for whole rows. */
-const padded = (numbers: number, place: Place): Float32Array => {
-  const row = FLAT_WIDTH * 4;
-  return new Float32Array(place === 'texture' ? Math.ceil(numbers / row) * row : numbers);
-};
-
 function inTexture(
   context: GpuContext,
   packed: Float32Array,
   format: Format,
   isDepthwise: boolean,
 ): Filter {
-  const texture = context.take(format, FLAT_WIDTH, packed.length / 4 / FLAT_WIDTH);
+  const texture = context.take(format, FLAT_WIDTH, Math.ceil(packed.length / 4 / FLAT_WIDTH));
   context.write(texture, packed);
-  const free = () => context.give(texture);
+  const free = () => context.drop(texture);
   return { place: 'texture', isDepthwise, format, texture, pitch: 0, bytes: texture.bytes, free };
 }
 

@@ -99,15 +99,13 @@ export function relay(context: GpuContext, x: Image, shape: readonly number[]): 
 /** Numbers x [n,h,w,c] of the host as an image. Halves are rounded to the nearest. */
 export function upload(
   context: GpuContext,
-  numbers: ArrayLike<number>,
+  numbers: Float32Array,
   shape: readonly number[],
   format: Format,
 ): Image {
   const [width, height] = flatSize(numbers.length);
-  const padded = new Float32Array(width * height * 4);
-  padded.set(numbers);
   const flat = context.take('float', width, height);
-  context.write(flat, padded);
+  context.write(flat, numbers);
   const image = enter(context, flat, width, shape, format);
   context.give(flat);
   return image;

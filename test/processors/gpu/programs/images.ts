@@ -20,7 +20,9 @@ export function throughImages(
   format: Format,
   use: (images: Image[]) => Image,
 ): Float32Array {
-  const images = inputs.map(({ numbers, shape }) => upload(context, numbers, shape, format));
+  const images = inputs.map(({ numbers, shape }) =>
+    upload(context, Float32Array.from(numbers), shape, format),
+  );
   const y = use(images);
   const numbers = download(context, y);
   expectZeros(context, y);
