@@ -62,8 +62,8 @@ interface Pooled {
   readonly since: number;
 }
 
-/** Runs that an unused texture is kept for. */
-const RUNS_KEPT = 4;
+/** Runs that an unused texture is kept for: an application's nets may take turns. */
+const RUNS_KEPT = 8;
 
 interface Program {
   readonly program: WebGLProgram;
