@@ -231,20 +231,21 @@ export class GpuContext {
   }
 
   /**
-   * Fills a plain texture from its first texel on, row by row. Whole rows go as they lie, from memory
+   * Fills a plain texture from its first texel on, row by row, with floats or halves. Whole rows go as they lie, from memory
    * that threads share too; only the row that is left is copied.
    */
-  write(to: Texture, numbers: Float32Array): void {
+  write(to: Texture, numbers: Float32Array | Uint16Array): void {
     const { gl } = this;
     if (this.isRehearsing) return;
     const row = to.width * 4;
     const rows = Math.floor(numbers.length / row);
     const rest = numbers.subarray(rows * row);
-    const put = (y: number, height: number, from: Float32Array) =>
+    const type = numbers instanceof Float32Array ? gl.FLOAT : gl.HALF_FLOAT;
+    const put = (y: number, height: number, from: Float32Array | Uint16Array) =>
       gl.texSubImage2D(
         gl.TEXTURE_2D,
         ...([0, 0, y, to.width, height] as const),
-        ...([gl.RGBA, gl.FLOAT, from] as const),
+        ...([gl.RGBA, type, from] as const),
       );
     gl.bindTexture(gl.TEXTURE_2D, to.texture);
     if (rows > 0) {
@@ -258,7 +259,7 @@ export class GpuContext {
       }
     }
     if (rest.length > 0) {
-      const padded = new Float32Array(row);
+      const padded = numbers instanceof Float32Array ? new Float32Array(row) : new Uint16Array(row);
       padded.set(rest);
       put(rows, 1, padded);
     }

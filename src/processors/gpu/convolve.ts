@@ -24,14 +24,14 @@ export function convolve(
   isDepthwise = false,
 ): GpuBuffer[] | undefined {
   if (!gpu.hasImage(x) || !gpu.hasImage(y)) return undefined;
-  const epilogue = epilogueOf(gpu, others, attributes, y.shape[3]);
-  const weights = isDepthwise ? depthwiseFilter(gpu, filter) : filterFor(gpu, filter, y.shape);
-  const [image] = gpu.images([x.buffer]) ?? [];
-  if (!epilogue || !weights || !image) return undefined;
-  const isPoint = !isDepthwise && util.sizeFromShape(info.filterShape.slice(0, 2)) === 1;
-  return gpu.drawn(y, context =>
-    sums(context, image, weights, isPoint, windowOf(info), epilogue, y.shape),
-  );
+  const isPoint = !isDepthwise && info.filterHeight * info.filterWidth === 1;
+  return gpu.drawn(y, context => {
+    const epilogue = epilogueOf(gpu, others, attributes, y.shape[3]);
+    const weights = isDepthwise ? depthwiseFilter(gpu, filter) : filterFor(gpu, filter, y.shape);
+    if (!epilogue || !weights) return undefined;
+    const [image] = gpu.images([x.buffer])!;
+    return sums(context, image, weights, isPoint, windowOf(info), epilogue, y.shape);
+  });
 }
 
 /** `a [...,m,k] * b [k,n]`, b perhaps given transposed: a convolution of rows of m pixels. */
@@ -42,11 +42,13 @@ export function multiply(
   const isMatrix = b.shape.slice(0, -2).every(n => n === 1);
   if (!isMatrix || attributes.transposeA || !gpu.hasImage(a) || !gpu.hasImage(y)) return undefined;
   const [k, n] = [a.shape.at(-1)!, y.shape.at(-1)!];
-  const epilogue = epilogueOf(gpu, others, attributes, n);
-  const weights = matrix(gpu, b, [1, 1, k, n], !!attributes.transposeB, y.shape);
-  const [image] = gpu.images([a.buffer]) ?? [];
-  if (!epilogue || !weights || !image) return undefined;
-  return gpu.drawn(y, context => sums(context, image, weights, true, POINT, epilogue, y.shape));
+  return gpu.drawn(y, context => {
+    const epilogue = epilogueOf(gpu, others, attributes, n);
+    const weights = matrix(gpu, b, [1, 1, k, n], !!attributes.transposeB, y.shape);
+    if (!epilogue || !weights) return undefined;
+    const [image] = gpu.images([a.buffer])!;
+    return sums(context, image, weights, true, POINT, epilogue, y.shape);
+  });
 }
 
 const POINT: Window = {

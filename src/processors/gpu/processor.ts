@@ -307,7 +307,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }
 
-  /** Begins to compile what a call will need, if that is a program of ours. */
+  /** Begins to compile what a call will need, if that is a program of ours. Never throws. */
   prepare(kernel: Kernel, { inputs, outputs, ...call }: Problem & { isList: boolean }): void {
     const { context } = this;
     if (!context || !Object.values(inputs).every(spec => this.hasImage(spec))) return;
@@ -327,7 +327,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
       const imagined: Named<Argument<GpuBuffer>> = {};
       for (const [name, spec] of Object.entries(inputs)) imagined[name] = imagine(spec);
       const own = { name: kernel.name, inputs: imagined, outputs, int8: false };
-      for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
+      try {
+        for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
+      } catch {
+        // What it refuses now it refuses again in earnest.
+      }
     });
   }
 

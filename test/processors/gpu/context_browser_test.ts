@@ -77,6 +77,33 @@ describe('GpuContext', () => {
     );
   });
 
+  it('what is beyond the limit of the device is computed by tfjs-webgl, the rest by us', async () => {
+    const context = ownContext();
+    if (!context) return;
+    const compute = async () => {
+      const x = tf.tensor4d(grid(20 * 20 * 8), [1, 20, 20, 8]);
+      const filter = tf.tensor4d(grid(8 * 64, 5), [1, 1, 8, 64]);
+      const y = tf.tidy(() => tf.mean(tf.relu6(tf.conv2d(x, filter, 1, 'same')), [1, 2]));
+      const numbers = await y.data();
+      const rows = explain().layers.map(({ where }) => where);
+      tf.dispose([x, filter, y]);
+      return { numbers, rows };
+    };
+    setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'float32' });
+    const wanted = await compute();
+    const limit = context.maxTextureSize;
+    const writable = context as { maxTextureSize: number };
+    try {
+      // x has 22 rows; the convolution's result 176, and its weights lie in 2048 columns.
+      writable.maxTextureSize = 100;
+      const got = await compute();
+      expect(got.rows.every(where => where === 'gpu')).toBeTrue();
+      expectNear(got.numbers, wanted.numbers, 1e-5);
+    } finally {
+      writable.maxTextureSize = limit;
+    }
+  });
+
   it('compiles in a rehearsal, and neither draws nor holds anything', () => {
     const context = ownContext();
     if (!context) return;

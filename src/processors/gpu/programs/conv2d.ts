@@ -107,17 +107,21 @@ export function packFilter(
 ): Filter {
   if (context.isRehearsing) return nothing(place, format, false);
   const [kh, kw, ci, co] = shape;
-  const [groups, outGroups] = [Math.ceil(ci / 4), Math.ceil(co / 4)];
-  const block = groups * kh * kw * 16;
-  const packed = new Float32Array(outGroups * block);
-  for (let tap = 0; tap < kh * kw; tap++) {
-    for (let i = 0; i < ci; i++) {
-      const row = (tap * ci + i) * co;
-      const at = ((i >> 2) * kh * kw + tap) * 16 + (i & 3) * 4;
-      for (let o = 0; o < co; o++) packed[(o >> 2) * block + at + (o & 3)] = numbers[row + o];
+  const outGroups = Math.ceil(co / 4);
+  const block = Math.ceil(ci / 4) * kh * kw * 16;
+  const pack = () => {
+    const packed = new Float32Array(outGroups * block);
+    for (let tap = 0; tap < kh * kw; tap++) {
+      for (let i = 0; i < ci; i++) {
+        const row = (tap * ci + i) * co;
+        const at = ((i >> 2) * kh * kw + tap) * 16 + (i & 3) * 4;
+        for (let o = 0; o < co; o++) packed[(o >> 2) * block + at + (o & 3)] = numbers[row + o];
+      }
     }
-  }
-  if (place === 'texture') return inTexture(context, packed, format, false);
+    return packed;
+  };
+  if (place === 'texture') return inTexture(context, outGroups * block, pack, format, false);
+  const packed = pack();
   const words = place === 'packed' ? toHalves(packed) : packed;
   const bytes = words.byteLength / outGroups;
   const pitch = Math.ceil(bytes / context.blockAlignment) * context.blockAlignment;
@@ -139,13 +143,17 @@ export function packDepthwise(
   format: Format,
 ): Filter {
   if (context.isRehearsing) return nothing('texture', format, true);
-  const packed = new Float32Array(Math.ceil(c / 4) * kh * kw * 4);
-  for (let tap = 0; tap < kh * kw; tap++) {
-    for (let i = 0; i < c; i++) {
-      packed[((i >> 2) * kh * kw + tap) * 4 + (i & 3)] = numbers[tap * c + i];
+  const size = Math.ceil(c / 4) * kh * kw * 4;
+  const pack = () => {
+    const packed = new Float32Array(size);
+    for (let tap = 0; tap < kh * kw; tap++) {
+      for (let i = 0; i < c; i++) {
+        packed[((i >> 2) * kh * kw + tap) * 4 + (i & 3)] = numbers[tap * c + i];
+      }
     }
-  }
-  return inTexture(context, packed, format, true);
+    return packed;
+  };
+  return inTexture(context, size, pack, format, true);
 }
 
 /** A filter for a rehearsal. */
@@ -155,14 +163,16 @@ function nothing(place: Place, format: Format, isDepthwise: boolean): Filter {
   return { place, isDepthwise, format, pitch: 0, bytes: 0, free, ...texture };
 }
 
+/** @throws UnsupportedError, before there is anything to pack, where the device's are too small. */
 function inTexture(
   context: GpuContext,
-  packed: Float32Array,
+  size: number,
+  pack: () => Float32Array,
   format: Format,
   isDepthwise: boolean,
 ): Filter {
-  const texture = context.take(format, FLAT_WIDTH, Math.ceil(packed.length / 4 / FLAT_WIDTH));
-  context.write(texture, packed);
+  const texture = context.take(format, FLAT_WIDTH, Math.ceil(size / 4 / FLAT_WIDTH));
+  context.write(texture, format === 'half' ? toHalves(pack()) : pack());
   const free = () => context.drop(texture);
   return { place: 'texture', isDepthwise, format, texture, pitch: 0, bytes: texture.bytes, free };
 }
