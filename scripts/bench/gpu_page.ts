@@ -55,6 +55,8 @@ interface Row {
   /** Milliseconds of one layer: the median of the rounds, and the first time, programs compiled. */
   ms: number;
   first: number;
+  /** Milliseconds of `ms` in which this thread is busy submitting; not of nets. */
+  issue?: number;
   gflops: number;
   /** Of a net: of textures and buffers, weights included; and the greatest error over the greatest number. */
   bytes?: number;
@@ -209,12 +211,13 @@ function compare(
     download(context, texel);
     const start = performance.now();
     submit();
+    const issue = (performance.now() - start) / layers;
     download(context, texel);
-    return (performance.now() - start) / layers;
+    return { issue, ms: (performance.now() - start) / layers };
   };
   const all = makers.map(make => {
     const contestant = make();
-    return { contestant, first: time(contestant), times: [] as number[] };
+    return { contestant, first: time(contestant).ms, times: [] as ReturnType<typeof time>[] };
   });
   for (let round = 0; round < rounds; round++) {
     for (const { contestant, times } of all) times.push(time(contestant));
@@ -222,8 +225,9 @@ function compare(
   context.give(texel.texture);
   return all.map(({ contestant, first, times }) => {
     contestant.free();
-    const ms = median(times);
-    return { shape, contestant: contestant.name, ms, first, gflops: work / ms / 1e6 };
+    const ms = median(times.map(time => time.ms));
+    const issue = median(times.map(time => time.issue));
+    return { shape, contestant: contestant.name, ms, first, issue, gflops: work / ms / 1e6 };
   });
 }
 

@@ -3,7 +3,8 @@
  * in doubles.
  *
  * The bounds are those of a layer: 2e-4 in 32 bits. In halves operands and result are rounded, 2.8e-4
- * each in relative RMS, and where `mediump` is 16 bits 36 products are summed in them: 1e-3.
+ * each in relative RMS, and where `mediump` is 16 bits 36 products are summed in them: 7.5e-4 in the
+ * mean of a large layer, up to 1.07e-3 in the few numbers of these.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
@@ -23,7 +24,7 @@ import { useMulayer } from '../../../support.js';
 import { Random } from '../../../wasm/random';
 import { FORMATS, ownContext, relativeRms, throughImages } from './images.js';
 
-const BOUND: Record<Format, number> = { float: 2e-4, half: 1e-3 };
+const BOUND: Record<Format, number> = { float: 2e-4, half: 1.25e-3 };
 
 interface Problem {
   /** [n, h, w, ci] */
