@@ -4,8 +4,7 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
-import type { GpuBuffer } from '../src/processors/gpu/processor.js';
-import { padImage } from '../src/processors/gpu/programs/moves.js';
+import { fillImage, padImage } from '../src/processors/gpu/programs/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
@@ -58,8 +57,14 @@ export const pad: Kernel = {
   gpuTakes: ({ inputs }) => inputs.x.shape.length <= 4,
   gpu(gpu, call) {
     const before = paddingsOf(call.attributes).map(([n]) => n);
-    const own = (): GpuBuffer[] | undefined =>
-      gpu.own(call, (context, [x]) => padImage(context, x, before, call.outputs[0].shape));
-    return (valueOf(call.attributes) === 0 ? own() : undefined) ?? gpu.tfjs(call);
+    const channels = paddingsOf(call.attributes).at(-1) ?? [0, 0];
+    const value = valueOf(call.attributes);
+    const { shape } = call.outputs[0];
+    const own = gpu.own(call, (context, [x]) => {
+      if (value === 0) return padImage(context, x, before, shape);
+      if (channels.some(n => n > 0)) return undefined;
+      return fillImage(context, x, before, shape, value);
+    });
+    return own ?? gpu.tfjs(call);
   },
 };

@@ -8,9 +8,9 @@ import type { Attributes, Spec } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
+import { relay } from '../src/processors/gpu/programs/transfer.js';
 import { sliceImage } from '../src/processors/gpu/programs/moves.js';
 import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
 
 /** Element i of axis a of the result is element `begin[a] + i * stride[a]` of x. */
@@ -109,7 +109,20 @@ export const stridedSlice: Kernel = {
     return [copyGrid(cpu, x, outputs[0], { begin, strides, size })];
   },
 
-  gpu: tfjsOnGpu,
+  gpu(gpu, call) {
+    const { begin, end, strides } = stridedInfo(call.inputs.x, call.attributes);
+    const size = slice_util.computeOutShape(begin, end, strides);
+    const own = () =>
+      gpu.own(call, (context, [x]) => {
+        const image = sliceImage(context, x, begin, size);
+        const y = call.outputs[0].shape;
+        if (util.arraysEqual(y as number[], size)) return image;
+        const reshaped = relay(context, image, y);
+        context.give(image.texture);
+        return reshaped;
+      });
+    return (strides.every(n => n === 1) ? own() : undefined) ?? gpu.tfjs(call);
+  },
 };
 
 /** The parts of a split: where each begins on the axis, and its length there. */

@@ -8,8 +8,9 @@
  *
  * Channels shifted by a multiple of 4 stay together in their texel, others come from two.
  */
-import type { GpuContext, Source } from '../context.js';
+import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { MAX } from './activation.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -77,6 +78,35 @@ export function padImage(
   shape: readonly number[],
 ): Image {
   return sumShifted(context, [x], [before.map(n => -n)], shape);
+}
+
+const filled = (format: Format): Source => ({
+  name: `pad with a number, ${format}`,
+  fragment: () =>
+    pixelwise(
+      format,
+      `${reader()}
+uniform ivec4 S;
+uniform vec4 A;
+vec4 pixel(int image, int g, int y, int x) {
+  ivec3 i = ivec3(image, y, x) + S.xyz;
+  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return vec4(A.x);
+  return read(i.x, g, i.y, i.z);
+}`,
+    ),
+});
+
+/** The same with another number than zero; channels have none before or after them. */
+export function fillImage(
+  context: GpuContext,
+  x: Image,
+  before: readonly number[],
+  shape: readonly number[],
+  value: number,
+): Image {
+  const ints = { S: [0, 0, 0, 0, ...before.map(n => -n)].slice(-4) };
+  const floats = { A: [Math.max(-MAX, Math.min(MAX, value)), 0, 0, 0] };
+  return drawImage(context, filled(x.texture.format), { '': x }, shape, { ints, floats });
 }
 
 /** Images side by side along an axis of `shape`, that of the result. */

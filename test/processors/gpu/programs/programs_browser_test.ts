@@ -10,7 +10,12 @@ import { binaryImage, normaliseImage } from '../../../../src/processors/gpu/prog
 import { packFilter } from '../../../../src/processors/gpu/programs/conv2d.js';
 import { dense } from '../../../../src/processors/gpu/programs/dense.js';
 import { toHalves } from '../../../../src/processors/gpu/programs/halves.js';
-import { joinImages, padImage, sliceImage } from '../../../../src/processors/gpu/programs/moves.js';
+import {
+  fillImage,
+  joinImages,
+  padImage,
+  sliceImage,
+} from '../../../../src/processors/gpu/programs/moves.js';
 import {
   depthToSpaceImage,
   transposeImage,
@@ -42,6 +47,7 @@ const PROGRAMS: Record<string, (context: GpuContext, x: Image, c: Image) => Imag
   'maximum of the image': (context, x) => poolWhole(context, x, 'max'),
   slice: (context, x) => sliceImage(context, x, [1, 1, 2, 1], [1, 3, 4, 5]),
   pad: (context, x) => padImage(context, x, [0, 1, 2, 3], [2, 7, 9, 11]),
+  'pad with 2': (context, x) => fillImage(context, x, [0, 1, 2, 0], [2, 7, 9, 6], 2),
   concat: (context, x) => joinImages(context, [x, x], [2, 5, 7, 12], 3),
   transpose: (context, x) => transposeImage(context, x, [0, 3, 1, 2], [2, 6, 5, 7]),
   'another shape': (context, x) => relay(context, x, [7, 3, 5, 4]),
