@@ -58,7 +58,8 @@ export interface WasmKernels {
   ): void;
   /**
    * y [m,n] = act(f32(patches(x) * w + correction [n]) * scale [n] + bias [n]), in floats; or, where
-   * `spread` (f32 [min x4 | max x4], widened by y) is given, in bytes: round(y * inverse) + zero.
+   * `spread` (f32 [min x4 | max x4], widened by y in whole steps of 1 / inverse) is given, in bytes:
+   * trunc(y * inverse + zero + 1/2).
    */
   qu8Gemm(
     x: Pointer,

@@ -7,13 +7,13 @@
  *     packed    w as qs8-pack/x8c4 lays it
  *     y         rows of ldy floats; or, where `spread` is given, of ldy bytes:
  *
- *                   clamp(round(y * inverse) + zero, 0, 255)
+ *                   clamp(trunc(y * inverse + zero + 1/2), 0, 255)
  *
- *     spread    f32 [min x4 | max x4], widened by y as it was before it became bytes; NaNs are
- *               passed over
+ *     spread    f32 [min x4 | max x4], widened by y as it was before it was clamped to a byte, in
+ *               whole steps of 1 / inverse (`toWords`)
  *
- * The tile is `rows` pixels by 8 columns, 4 or 6 (a constant of whoever inlines this); a step takes
- * 4 of K:
+ * Whoever inlines this says two constants: `rows`, 4 or 6, and `plain`: bytes, n a multiple of 8, no
+ * alpha. The tile is `rows` pixels by 8 columns; a step takes 4 of K:
  *
  *                       b0   j0..j3, 4 k each    b1   j4..j7
  *                      ┌────┬────┬────┬────┐    ┌────┬────┬────┬────┐
@@ -32,7 +32,8 @@
  * Order: blocks of pixels, whose patch of the image stays in L2; columns by 8, whose panel of w
  * (8 * K bytes) stays in L1; pixels by `rows`.
  *
- * The epilogue rounds three times: to float32, after * scale, after + bias; both builds alike.
+ * The epilogue rounds three times: to float32, after * scale, after + bias; both builds alike. For
+ * bytes without alpha, scale and bias are in steps of y beforehand.
  * May read 3 bytes beyond a segment of x, and 28 bytes beyond correction, scale, bias and alpha.
  */
 import {
