@@ -62,11 +62,6 @@ export interface Kernel extends Rules {
   gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
 }
 
-/** The lowering to tfjs-webgl's own program of the same name. */
-export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
-  return gpu.tfjs(call);
-}
-
 /** The slope of tf.leakyRelu, for a fused one that names none. tfjs-webgl would make it NaN. */
 export const LEAKY_ALPHA = 0.2;
 
@@ -84,7 +79,7 @@ export function hasGpuActivation({ attributes }: Problem, gpu: GpuProcessor): bo
   return isGpuActivation(attributes.activation, gpu);
 }
 
-/** The same for kernels with an activation. One that tfjs-webgl does not have follows it. */
+/** Kernels with an activation on tfjs-webgl. One that it does not have follows. */
 export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
   const { attributes } = call;
   const leakyreluAlpha = attributes.leakyreluAlpha ?? LEAKY_ALPHA;

@@ -15,6 +15,7 @@ import type { Epilogue } from './programs/activation.js';
 import { activationOf } from './programs/activation.js';
 import type { Filter, Window } from './programs/conv2d.js';
 import { conv2d, packDepthwise, packFilter, placeFor } from './programs/conv2d.js';
+import { conv2dTranspose } from './programs/conv2d_transpose.js';
 import { dense, isDense } from './programs/dense.js';
 
 export function convolve(
@@ -31,6 +32,27 @@ export function convolve(
     if (!epilogue || !weights) return undefined;
     const [image] = gpu.images([x.buffer])!;
     return sums(context, image, weights, isPoint, windowOf(info), epilogue, y.shape);
+  });
+}
+
+/** A transposed convolution; `info` is of the one it transposes. */
+export function deconvolve(
+  gpu: GpuProcessor,
+  { inputs: { dy, filter, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+  info: backend_util.Conv2DInfo,
+): GpuBuffer[] | undefined {
+  if (!gpu.hasImage(dy) || !gpu.hasImage(y)) return undefined;
+  return gpu.drawn(y, context => {
+    const [kh, kw, ci, co] = filter.shape;
+    const epilogue = epilogueOf(gpu, others, attributes, ci);
+    const { format } = gpu;
+    const weights = packed(filter, `transposed conv2d ${format}`, numbers => {
+      const matrices = transposed(numbers, kh * kw, ci, co);
+      return packFilter(context, matrices, [kh, kw, co, ci], 'texture', format);
+    });
+    if (!epilogue || !weights) return undefined;
+    const [image] = gpu.images([dy.buffer])!;
+    return conv2dTranspose(context, image, weights, windowOf(info), epilogue, y.shape);
   });
 }
 
@@ -118,7 +140,7 @@ function matrix(
   return packed(b, `matrix ${place} ${format} ${isTransposed ? 'transposed' : ''}`, numbers =>
     packFilter(
       context!,
-      isTransposed ? transposed(numbers, filter[3], filter[2]) : numbers,
+      isTransposed ? transposed(numbers, 1, filter[3], filter[2]) : numbers,
       filter,
       place,
       format,
@@ -126,12 +148,19 @@ function matrix(
   );
 }
 
-/** [rows, columns] -> [columns, rows] */
-function transposed(numbers: ArrayLike<number>, rows: number, columns: number): Float32Array {
-  return Float32Array.from(
-    { length: rows * columns },
-    (_, i) => numbers[(i % rows) * columns + Math.floor(i / rows)],
-  );
+/** [n, rows, columns] -> [n, columns, rows]; nothing of a rehearsal's nothing. */
+function transposed(numbers: ArrayLike<number>, n: number, rows: number, columns: number) {
+  if (numbers.length === 0) return numbers;
+  const result = new Float32Array(numbers.length);
+  let at = 0;
+  for (let i = 0; i < n; i++) {
+    for (let column = 0; column < columns; column++) {
+      for (let row = 0; row < rows; row++) {
+        result[at++] = numbers[(i * rows + row) * columns + column];
+      }
+    }
+  }
+  return result;
 }
 
 /** Weights [kh,kw,c,1]. */
