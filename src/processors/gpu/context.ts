@@ -62,6 +62,9 @@ interface Pooled {
   readonly since: number;
 }
 
+/** Bytes of a uniform block that are fast everywhere; some drivers allow gigabytes. */
+const MAX_BLOCK = 2 ** 16;
+
 /** Runs that an unused texture is kept for: an application's nets may take turns. */
 const RUNS_KEPT = 8;
 
@@ -114,7 +117,8 @@ export class GpuContext {
   private constructor(readonly gl: WebGL2RenderingContext) {
     this.noVertices = gl.createVertexArray();
     this.maxTextureSize = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
-    this.maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
+    const maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
+    this.maxBlock = Math.min(MAX_BLOCK, maxBlock);
     this.blockAlignment = gl.getParameter(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT) as number;
     gl.getExtension('KHR_parallel_shader_compile');
     this.isMediumHalf = this.probe();
