@@ -82,7 +82,7 @@ void main() {
   gl_Position = vec4(gl_VertexID == 1 ? 3. : -1., gl_VertexID == 2 ? 3. : -1., 0., 1.);
 }`;
 
-/** Where 16 bits are real this rounds to an even number. 2049 comes as a uniform: nothing folds it. */
+/** 2049 * 1 + 0, which 16 bits cannot hold. The numbers come as a uniform: nothing is to be folded. */
 const PROBE: Source = {
   name: 'probe',
   fragment: () => `#version 300 es
@@ -90,8 +90,8 @@ precision mediump float;
 uniform mediump vec4 V;
 layout(location = 0) out highp vec4 o;
 void main() {
-  mediump vec4 v = V + 1.;
-  o = v - 1. - V;
+  mediump float v = V.x * V.y + V.z;
+  o = vec4(v);
 }`,
 };
 
@@ -358,10 +358,10 @@ export class GpuContext {
 
   private probe(): boolean {
     const to = this.take('float', 1, 1);
-    this.draw(PROBE, to, { textures: {}, floats: { V: [2049, 2049, 2049, 2049] } });
-    const [error] = this.read(to);
+    this.draw(PROBE, to, { textures: {}, floats: { V: [2049, 1, 0, 0] } });
+    const [v] = this.read(to);
     this.give(to);
-    return error !== 0;
+    return v !== 2049;
   }
 
   /** Sets everything for the draw; false where there is to be none. */
