@@ -224,6 +224,17 @@ function* strips({ layout: { n, groups, stride } }: Image, pitch: number): Gener
   }
 }
 
+/** What the text for a window depends on. */
+interface Kind {
+  readonly window: Window;
+  readonly place: Place;
+  readonly isDepthwise: boolean;
+  /** Whether the products with 4 channels of x are summed by themselves, in 16 bits. */
+  readonly isChunked: boolean;
+  /** Of pixels, weights and their products. */
+  readonly precision: 'mediump' | 'highp';
+}
+
 /** The program written for a window. */
 function written(
   window: Window,
@@ -236,27 +247,23 @@ function written(
   const kind = `${isDepthwise ? 'depthwise' : 'conv2d'} ${size}`;
   return {
     name: `${kind}, ${place} ${length}, ${format}, ${epilogueKey(epilogue)}`,
-    fragment: () => writtenText(window, place, isDepthwise, format, epilogue, length),
+    fragment: () => {
+      const n = taps(window);
+      const isChunked = format === 'half' && !isDepthwise && n > 1 && n <= MAX_CHUNK;
+      const precision = isChunked ? 'mediump' : 'highp';
+      const kind: Kind = { window, place, isDepthwise, isChunked, precision };
+      return `${HEAD}${result(format)}${epilogueText(epilogue)}${FLAT}${writtenText(kind, length)}`;
+    },
   };
 }
 
-function writtenText(
-  window: Window,
-  place: Place,
-  isDepthwise: boolean,
-  format: Format,
-  epilogue: Epilogue,
-  length: number,
-): string {
-  const { strideH, strideW, top, left } = window;
+function writtenText(kind: Kind, length: number): string {
+  const { window, place, isDepthwise, isChunked, precision } = kind;
+  const { strideH, strideW } = window;
   const n = taps(window);
-  const isChunked = format === 'half' && !isDepthwise && n > 1 && n <= MAX_CHUNK;
-  const precision = isChunked ? 'mediump' : 'highp';
   const groupTexels = isDepthwise ? n : 4 * n;
-  const rows = texelsOf(window.kh, strideH, window.dilationH, top);
-  const columns = texelsOf(window.kw, strideW, window.dilationW, left);
-  const sum = isChunked ? 'c' : 'a';
-  return `${HEAD}${result(format)}${epilogueText(epilogue)}${FLAT}
+  const [rows, columns] = [rowsOf(window), columnsOf(window)].map(texelsOf);
+  return `
 uniform ${precision} sampler2DArray X;
 uniform ivec4 Lx, Dx;
 ${place === 'texture' ? `uniform ${precision} sampler2D W;` : blockText(place, n, length)}
@@ -272,7 +279,7 @@ void main() {
     int b = (p.image * Lx.z + ic) * Lx.w;
     ${isDepthwise ? `int t = ic * ${groupTexels};` : `int t = (p.group * Lx.z + ic) * ${groupTexels};`}
     ${isChunked ? 'mediump vec4 c00, c01, c10, c11;' : ''}
-${products(window, place, isDepthwise, precision, sum, isChunked, rows, columns)}
+${products(kind)}
     ${isChunked ? 'a00 += c00; a01 += c01; a10 += c10; a11 += c11;' : ''}
   }
   put(p, act(a00, p.group), act(a01, p.group), act(a10, p.group), act(a11, p.group));
@@ -299,22 +306,21 @@ function offsetsOf(k: number, stride: number, dilation: number, before: number):
   return ascending(all);
 }
 
+const rowsOf = ({ kh, strideH, dilationH, top }: Window) => offsetsOf(kh, strideH, dilationH, top);
+
+const columnsOf = ({ kw, strideW, dilationW, left }: Window) =>
+  offsetsOf(kw, strideW, dilationW, left);
+
 /** The same in texels of a phase. */
-function texelsOf(...axis: [k: number, stride: number, dilation: number, before: number]) {
-  return ascending(offsetsOf(...axis).map(o => o >> 1));
-}
+const texelsOf = (offsets: readonly number[]): number[] => ascending(offsets.map(o => o >> 1));
 
 /** All products of a tile with 4 channels of x: input row by input row, each pixel fetched once. */
-function products(
-  { kh, kw, strideH, strideW, dilationH, dilationW, top, left }: Window,
-  place: Place,
-  isDepthwise: boolean,
-  precision: string,
-  sum: string,
-  isChunked: boolean,
-  rows: readonly number[],
-  columns: readonly number[],
-): string {
+function products(kind: Kind): string {
+  const { window, isDepthwise, isChunked, precision } = kind;
+  const { kh, kw, strideH, strideW, dilationH, dilationW, top, left } = window;
+  const [ys, xs] = [rowsOf(window), columnsOf(window)];
+  const [rows, columns] = [ys, xs].map(texelsOf);
+  const sum = isChunked ? 'c' : 'a';
   const lines: string[] = [];
   const loaded = new Set<number>();
   const begun = new Set<string>();
@@ -323,8 +329,6 @@ function products(
     begun.add(pixel);
     lines.push(`${sum}${pixel} ${begins ? '=' : '+='} ${product};`);
   };
-  const ys = offsetsOf(kh, strideH, dilationH, top);
-  const xs = offsetsOf(kw, strideW, dilationW, left);
   ys.forEach((oy, i) => {
     xs.forEach((ox, j) => {
       const texel = `x${columns.indexOf(ox >> 1)}, b + r${rows.indexOf(oy >> 1)}`;
@@ -336,7 +340,7 @@ function products(
         if (offset(py, ky, strideH, dilationH, top) !== oy) continue;
         for (let kx = 0; kx < kw; kx++) {
           const tap = ky * kw + kx;
-          if (!loaded.has(tap)) lines.push(weights(tap, place, isDepthwise, precision));
+          if (!loaded.has(tap)) lines.push(weights(tap, kind));
           loaded.add(tap);
           const v = [0, 1].map(
             px => `v${i}_${xs.indexOf(offset(px, kx, strideW, dilationW, left))}`,
@@ -355,7 +359,7 @@ function products(
 }
 
 /** Loads the weights of a tap: w, or w_0 to w_3 for each of the 4 channels of x. */
-function weights(tap: number, place: Place, isDepthwise: boolean, precision: string): string {
+function weights(tap: number, { place, isDepthwise, precision }: Kind): string {
   const name = (row: number) => `w${tap}_${row}`;
   if (isDepthwise) return `${precision} vec4 w${tap} = texelFetch(W, cell(t + ${tap}), 0);`;
   if (place === 'texture') {
