@@ -47,9 +47,11 @@ const LAST_POLYNOMIAL = 15;
 const PIXELS = 48;
 /** For these many pixels the edges of tiles of 4 and of 6 fall together. */
 const PIXEL_GRAIN = 12;
-/** Columns of a product's tile at least; of a matrix-vector product's, whole cache lines. */
+/** Columns of a product's tile at least; of a matrix-vector product's. */
 const COLUMNS = 32;
 const VECTOR_COLUMNS = 128;
+/** Columns are cut between cache lines, which two threads would take from each other at each write. */
+const LINE_BYTES = 64;
 /** Elements between two cuts of a run: whole vectors and whole cache lines. */
 const RUN_GRAIN = 64;
 
@@ -407,7 +409,9 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
     ...(operands.spread === undefined ? {} : { spread: operands.spread }),
     parts(count) {
       const rowGrain = isEven ? PIXEL_GRAIN : ow;
-      const mostColumns = Math.max(1, Math.floor(n / (vectors ? VECTOR_COLUMNS : COLUMNS)));
+      const columnGrain = LINE_BYTES / (operands.spread && args[operands.spread] ? 1 : 4);
+      const fewest = Math.max(columnGrain, vectors ? VECTOR_COLUMNS : COLUMNS);
+      const mostColumns = Math.max(1, Math.floor(n / fewest));
       const mostPixels = Math.max(1, Math.floor(m / Math.max(PIXELS, rowGrain)));
       // The longer way first: each tile reads all of the other operand.
       const columnsFirst = n > m;
@@ -416,7 +420,7 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
       const [columnCount, pixelCount] = columnsFirst ? [along, across] : [across, along];
       const parts = [];
       for (const [firstPixel, endPixel] of ranges(m, rowGrain, pixelCount)) {
-        for (const [from, to] of ranges(n, 8, columnCount)) {
+        for (const [from, to] of ranges(n, columnGrain, columnCount)) {
           parts.push(productPart(args, operands, isEven, firstPixel, endPixel, from, to));
         }
       }
