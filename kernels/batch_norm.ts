@@ -6,12 +6,31 @@
  * On the CPU folded into one multiply and add for each channel. Channelwise.
  */
 import type { Named, Need, Spec } from '../src/graph/kernel.js';
-import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
+import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
+import { normaliseImage } from '../src/processors/gpu/programs/binary.js';
+import type { Call, Kernel } from '../src/processors/kernel.js';
 import { allFloat, channelRange, sizeOf } from './guards.js';
 
 const parameters = (inputs: Named<Spec>): Spec[] =>
   Object.entries(inputs).flatMap(([name, input]) => (name === 'x' ? [] : [input]));
+
+/** Where offset and scale are given, which is what models do. */
+function normalise(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] | undefined {
+  const { inputs, attributes } = call;
+  const c = inputs.x.shape.at(-1)!;
+  const names = ['x', 'mean', 'variance', 'scale', 'offset'];
+  const isByChannel = (name: string) => {
+    const input = inputs[name] as Spec | undefined;
+    return input?.shape.length === 1 && sizeOf(input) === c;
+  };
+  if (!names.slice(1).every(isByChannel)) return undefined;
+  const sorted = Object.fromEntries(names.map(name => [name, inputs[name]]));
+  return gpu.own({ ...call, inputs: sorted }, (context, images) => {
+    const [x, Mean, Variance, Scale, Offset] = images;
+    const epsilon = attributes.varianceEpsilon as number;
+    return normaliseImage(context, x, { Mean, Variance, Scale, Offset }, epsilon);
+  });
+}
 
 export const batchNorm: Kernel = {
   name: 'FusedBatchNorm',
@@ -54,5 +73,5 @@ export const batchNorm: Kernel = {
     return [y];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) => normalise(gpu, call) ?? gpu.tfjs(call),
 };

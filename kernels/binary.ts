@@ -15,8 +15,8 @@ import { withSpread } from '../src/processors/cpu/int8.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Range } from '../src/processors/cpu/quantisation.js';
 import { quantisationOf } from '../src/processors/cpu/quantisation.js';
+import { binaryImage } from '../src/processors/gpu/programs/binary.js';
 import type { Call, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import type { Numbers } from '../src/processors/processor.js';
 import { allFloat, allNumeric, channelRange, sizeOf } from './guards.js';
 
@@ -101,7 +101,12 @@ function binary(name: string, result?: DataType): Kernel {
       return [y];
     },
 
-    ...(op === undefined ? {} : { gpu: tfjsOnGpu }),
+    ...(op !== undefined && {
+      gpu: (gpu, call) =>
+        gpu.own(call, (context, images) =>
+          binaryImage(context, name, images, call.outputs[0].shape),
+        ) ?? gpu.tfjs(call),
+    }),
   };
 }
 

@@ -2,7 +2,6 @@
 import type { DataType } from '@tensorflow/tfjs-core';
 
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
 
 const NUMERIC = ['float32', 'int32', 'bool'];
@@ -26,5 +25,5 @@ export const cast: Kernel = {
     return [result];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) => gpu.tfjs(call),
 };

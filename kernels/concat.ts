@@ -17,8 +17,8 @@ import { copyStrided } from '../src/processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
 import type { Quantisation } from '../src/processors/cpu/quantisation.js';
 import { quantisationOf, rangeOf, unionOf } from '../src/processors/cpu/quantisation.js';
+import { joinImages } from '../src/processors/gpu/programs/moves.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
 
 function axisOf(inputs: Named<Spec>, attributes: Attributes): number {
@@ -158,5 +158,8 @@ export const concat: Kernel = {
     return [result];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) =>
+    gpu.own(call, (context, images) =>
+      joinImages(context, images, call.outputs[0].shape, axisOf(call.inputs, call.attributes)),
+    ) ?? gpu.tfjs(call),
 };

@@ -11,6 +11,7 @@ import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
 import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
+import { convolve } from '../src/processors/gpu/convolve.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectBroadcast, expectFloat, expectRank } from './guards.js';
@@ -103,7 +104,8 @@ const rules = {
   },
 
   gpuTakes: hasGpuActivation,
-  gpu: fusedOnGpu,
+  gpu: (gpu, call) =>
+    convolve(gpu, call, convInfo(call.inputs, call.attributes)) ?? fusedOnGpu(gpu, call),
 } satisfies Omit<Kernel, 'name'>;
 
 export const conv2d: Kernel = { name: 'Conv2D', ...rules };

@@ -29,8 +29,8 @@ import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
 import { unionOf } from '../src/processors/cpu/quantisation.js';
+import { deconvolve } from '../src/processors/gpu/convolve.js';
 import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectFloat, expectRank, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
@@ -204,5 +204,10 @@ const rules = {
   },
 } satisfies Omit<Kernel, 'name'>;
 
-export const conv2dTranspose: Kernel = { name: 'Conv2DBackpropInput', ...rules, gpu: tfjsOnGpu };
+export const conv2dTranspose: Kernel = {
+  name: 'Conv2DBackpropInput',
+  ...rules,
+  gpu: (gpu, call) =>
+    deconvolve(gpu, call, convInfo(call.inputs, call.attributes)) ?? gpu.tfjs(call),
+};
 export const fusedConv2dTranspose: Kernel = { name: 'FusedConv2DBackpropInput', ...rules };

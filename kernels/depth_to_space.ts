@@ -8,8 +8,8 @@
  */
 import { ArgumentError } from '../src/errors.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
+import { depthToSpaceImage } from '../src/processors/gpu/programs/permute.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
 export const depthToSpace: Kernel = {
@@ -43,5 +43,8 @@ export const depthToSpace: Kernel = {
     ];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) =>
+    gpu.own(call, (context, [x]) =>
+      depthToSpaceImage(context, x, call.attributes.blockSize as number, call.outputs[0].shape),
+    ) ?? gpu.tfjs(call),
 };

@@ -10,6 +10,7 @@ import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cp
 import { depthwise } from '../src/processors/cpu/depthwise.js';
 import { paysForTaps } from '../src/processors/cpu/int8.js';
 import type { CpuBuffer } from '../src/processors/cpu/processor.js';
+import { convolve } from '../src/processors/gpu/convolve.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { channelRange, expectAxis, expectBroadcast, expectRank } from './guards.js';
@@ -100,7 +101,8 @@ const rules = {
   },
 
   gpuTakes: hasGpuActivation,
-  gpu: fusedOnGpu,
+  gpu: (gpu, call) =>
+    convolve(gpu, call, convInfo(call.inputs, call.attributes), true) ?? fusedOnGpu(gpu, call),
 } satisfies Omit<Kernel, 'name'>;
 
 export const depthwiseConv2d: Kernel = { name: 'DepthwiseConv2dNative', ...rules };

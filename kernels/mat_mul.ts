@@ -16,7 +16,10 @@ import { patchesOfMatMul } from '../src/processors/cpu/patches.js';
 import type { CpuProcessor } from '../src/processors/cpu/processor.js';
 import { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { product } from '../src/processors/cpu/product.js';
-import type { Argument, Kernel } from '../src/processors/kernel.js';
+import { multiply } from '../src/processors/gpu/convolve.js';
+import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
+import { matMulImage } from '../src/processors/gpu/programs/mat_mul.js';
+import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
 import { allFloat, channelRange, expectBroadcast, sizeOf } from './guards.js';
 
@@ -170,14 +173,27 @@ const rules = {
   },
 
   /** It can repeat one matrix for the batch of the other operand, and no more. */
-  gpuTakes(problem) {
+  gpuTakes(problem, gpu) {
     const { aBatch, bBatch } = dimensions(problem.inputs, problem.attributes);
     const [a, b] = [aBatch, bBatch].map(axes => util.sizeFromShape(axes));
-    return hasGpuActivation(problem) && (a === 1 || b === 1 || util.arraysEqual(aBatch, bBatch));
+    return (
+      hasGpuActivation(problem, gpu) && (a === 1 || b === 1 || util.arraysEqual(aBatch, bBatch))
+    );
   },
 
-  gpu: fusedOnGpu,
+  gpu: (gpu, call) => multiply(gpu, call) ?? plainProduct(gpu, call) ?? fusedOnGpu(gpu, call),
 } satisfies Omit<Kernel, 'name'>;
+
+/** Of two results, where nothing follows. */
+function plainProduct(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] | undefined {
+  const { inputs, attributes, outputs } = call;
+  const { bias, preluActivationWeights: prelu, ...both } = inputs;
+  const { transposeA, transposeB, activation = 'linear' } = attributes;
+  if (bias || prelu || transposeA || transposeB || activation !== 'linear') return undefined;
+  return gpu.own({ ...call, inputs: both }, (context, [a, b]) =>
+    matMulImage(context, a, b, outputs[0].shape),
+  );
+}
 
 /** The argument without gaps between its rows, as batches of matrices need it. */
 function dense(x: Argument<CpuBuffer>): Argument<CpuBuffer> {

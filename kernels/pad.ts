@@ -4,8 +4,8 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
+import { fillImage, padImage } from '../src/processors/gpu/programs/moves.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 const paddingsOf = ({ paddings }: Attributes) => paddings as [number, number][];
@@ -55,5 +55,16 @@ export const pad: Kernel = {
 
   // Its program for 5 axes and more does not compile.
   gpuTakes: ({ inputs }) => inputs.x.shape.length <= 4,
-  gpu: tfjsOnGpu,
+  gpu(gpu, call) {
+    const before = paddingsOf(call.attributes).map(([n]) => n);
+    const channels = paddingsOf(call.attributes).at(-1) ?? [0, 0];
+    const value = valueOf(call.attributes);
+    const { shape } = call.outputs[0];
+    const own = gpu.own(call, (context, [x]) => {
+      if (value === 0) return padImage(context, x, before, shape);
+      if (channels.some(n => n > 0)) return undefined;
+      return fillImage(context, x, before, shape, value);
+    });
+    return own ?? gpu.tfjs(call);
+  },
 };

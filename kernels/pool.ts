@@ -7,8 +7,9 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 import type { Attributes, Named, Spec } from '../src/graph/kernel.js';
 import type { Window } from '../src/processors/cpu/means.js';
 import { averageBytes } from '../src/processors/cpu/means.js';
+import { windowOf } from '../src/processors/gpu/convolve.js';
+import { poolImage } from '../src/processors/gpu/programs/pool.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
 /** Codes of `f32Pool`. */
@@ -26,6 +27,10 @@ function poolInfo({ x }: Named<Spec>, attributes: Attributes): backend_util.Conv
     attributes.dimRoundingMode as 'floor' | undefined,
   );
 }
+
+/** tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding. */
+const isIdentity = ({ filterHeight, filterWidth, inShape, outShape }: backend_util.Conv2DInfo) =>
+  filterHeight * filterWidth === 1 && util.arraysEqual(inShape, outShape);
 
 /** Whether no window lies wholly in the padding. */
 function windowsHaveCells(info: backend_util.Conv2DInfo): boolean {
@@ -56,16 +61,14 @@ function pool(name: keyof typeof OPS): Kernel {
     cpu(cpu, { inputs, attributes, outputs, range }) {
       const info = poolInfo(inputs, attributes);
       const { inHeight: h, inWidth: w, inChannels: c, outHeight: oh, outWidth: ow } = info;
-      const { batchSize, inShape, outShape, filterHeight, filterWidth } = info;
+      const { batchSize, filterHeight, filterWidth } = info;
       const { quantised } = inputs.x.buffer;
-      // tfjs takes a 1x1 window that keeps the shape for the identity, whatever the padding.
-      const isIdentity = filterHeight * filterWidth === 1 && util.arraysEqual(inShape, outShape);
       const window: Window = [
         ...([h, w, c, filterHeight, filterWidth, info.strideHeight, info.strideWidth] as const),
         ...([info.dilationHeight, info.dilationWidth] as const),
         ...([info.padInfo.top, info.padInfo.left, oh, ow] as const),
       ];
-      if (quantised && name === 'MaxPool' && !isIdentity && windowsHaveCells(info)) {
+      if (quantised && name === 'MaxPool' && !isIdentity(info) && windowsHaveCells(info)) {
         const bytes = cpu.fillBytes(outputs[0], quantised, y => {
           for (let i = 0; i < batchSize; i++) {
             const x = quantised.pointer + i * h * w * c;
@@ -74,13 +77,13 @@ function pool(name: keyof typeof OPS): Kernel {
         });
         return [bytes];
       }
-      if (name === 'AvgPool' && !isIdentity && windowsHaveCells(info)) {
+      if (name === 'AvgPool' && !isIdentity(info) && windowsHaveCells(info)) {
         const bytes = averageBytes(cpu, inputs.x.buffer, outputs[0], range, batchSize, window);
         if (bytes) return [bytes];
       }
       const floats = cpu.fill(outputs[0], y =>
         cpu.withDense(inputs.x.buffer, x => {
-          if (isIdentity) {
+          if (isIdentity(info)) {
             cpu.heap.f32(y.address(), y.size).set(cpu.heap.f32(x, y.size));
             return;
           }
@@ -93,7 +96,15 @@ function pool(name: keyof typeof OPS): Kernel {
       return [floats];
     },
 
-    gpu: tfjsOnGpu,
+    gpu(gpu, call) {
+      const info = poolInfo(call.inputs, call.attributes);
+      const kind = name === 'MaxPool' ? 'max' : 'mean';
+      const own = () =>
+        gpu.own(call, (context, [x]) =>
+          poolImage(context, x, kind, windowOf(info), call.outputs[0].shape),
+        );
+      return (windowsHaveCells(info) && !isIdentity(info) ? own() : undefined) ?? gpu.tfjs(call);
+    },
   };
 }
 

@@ -6,8 +6,10 @@ import { backend_util, util } from '@tensorflow/tfjs-core';
 
 import type { Attributes, Spec } from '../src/graph/kernel.js';
 import { averageBytes } from '../src/processors/cpu/means.js';
-import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
+import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
+import { poolWhole } from '../src/processors/gpu/programs/pool.js';
+import { relay } from '../src/processors/gpu/programs/transfer.js';
+import type { Call, Kernel } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 /** Codes of `f32Reduce`. */
@@ -27,6 +29,28 @@ function dimensions(x: Spec, attributes: Attributes): [number, number, number] |
   const length = (from: number, to?: number) => util.sizeFromShape(x.shape.slice(from, to));
   const [first, end] = [axes[0], axes.at(-1)! + 1];
   return [length(0, first), length(first, end), length(end)];
+}
+
+/** What our programs have: over the pixels of [n,h,w,c]. */
+const POOLS = { Sum: 'sum', Mean: 'mean', Max: 'max', Min: 'min' } as const;
+
+function overImages(
+  gpu: GpuProcessor,
+  name: keyof typeof OPS,
+  call: Call<GpuBuffer>,
+): GpuBuffer[] | undefined {
+  const { x } = call.inputs;
+  const isOverPixels = x.shape.length === 4 && axesOf(x, call.attributes).join() === '1,2';
+  if (name === 'Prod' || !isOverPixels) return undefined;
+  return gpu.own(call, (context, [image]) => {
+    const whole = poolWhole(context, image, POOLS[name]);
+    const y = call.outputs[0].shape;
+    // [n,c] of several images is another layout than [n,1,1,c].
+    if (y.length === 4 || x.shape[0] === 1) return whole;
+    const flat = relay(context, whole, y);
+    context.give(whole.texture);
+    return flat;
+  });
 }
 
 function reduction(name: keyof typeof OPS): Kernel {
@@ -77,7 +101,7 @@ function reduction(name: keyof typeof OPS): Kernel {
       return [result];
     },
 
-    gpu: tfjsOnGpu,
+    gpu: (gpu, call) => overImages(gpu, name, call) ?? gpu.tfjs(call),
   };
 }
 

@@ -3,8 +3,8 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { moveElements } from '../src/processors/cpu/moves.js';
+import { resizeImage } from '../src/processors/gpu/programs/resize.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, expectRank } from './guards.js';
 
 const sizeOfResult = ({ size }: Attributes) => size as [number, number];
@@ -50,7 +50,14 @@ function resize(name: string, isNearest: boolean): Kernel {
       return [moveElements(cpu, images.buffer, y, write)];
     },
 
-    gpu: tfjsOnGpu,
+    gpu: (gpu, call) =>
+      gpu.own(call, (context, [x]) => {
+        const { alignCorners, halfPixelCenters } = call.attributes;
+        const how = {
+          ...{ isNearest, alignCorners: !!alignCorners, halfPixelCenters: !!halfPixelCenters },
+        };
+        return resizeImage(context, x, how, call.outputs[0].shape);
+      }) ?? gpu.tfjs(call),
   };
 }
 

@@ -7,8 +7,10 @@ import { backend_util, slice_util, util } from '@tensorflow/tfjs-core';
 import type { Attributes, Spec } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../src/processors/cpu/processor.js';
+import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
+import { relay } from '../src/processors/gpu/programs/transfer.js';
+import { sliceImage } from '../src/processors/gpu/programs/moves.js';
 import type { Argument, Call, Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric, sizeOf } from './guards.js';
 
 /** Element i of axis a of the result is element `begin[a] + i * stride[a]` of x. */
@@ -73,7 +75,10 @@ export const slice: Kernel = {
     return [copyGrid(cpu, x, outputs[0], { begin, strides: ones(size.length), size })];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) =>
+    gpu.own(call, (context, [x]) =>
+      sliceImage(context, x, ...sliceParameters(call.inputs.x, call.attributes)),
+    ) ?? gpu.tfjs(call),
 };
 
 function stridedInfo({ shape }: Spec, a: Attributes) {
@@ -104,7 +109,20 @@ export const stridedSlice: Kernel = {
     return [copyGrid(cpu, x, outputs[0], { begin, strides, size })];
   },
 
-  gpu: tfjsOnGpu,
+  gpu(gpu, call) {
+    const { begin, end, strides } = stridedInfo(call.inputs.x, call.attributes);
+    const size = slice_util.computeOutShape(begin, end, strides);
+    const own = () =>
+      gpu.own(call, (context, [x]) => {
+        const image = sliceImage(context, x, begin, size);
+        const y = call.outputs[0].shape;
+        if (util.arraysEqual(y as number[], size)) return image;
+        const reshaped = relay(context, image, y);
+        context.give(image.texture);
+        return reshaped;
+      });
+    return (strides.every(n => n === 1) ? own() : undefined) ?? gpu.tfjs(call);
+  },
 };
 
 /** The parts of a split: where each begins on the axis, and its length there. */
@@ -139,6 +157,21 @@ function splitOnCpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[] {
   });
 }
 
+/** Each part a slice of its own; without its axis for Unpack, which is another shape. */
+function splitOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
+  const [x] = Object.values(call.inputs);
+  if (!gpu.hasImage(x) || !call.outputs.every(y => gpu.hasImage(y))) return gpu.tfjs(call);
+  const { axis, parts: all } = parts(call.inputs, call.attributes);
+  return all.map(({ at, length }, i) => {
+    const part = gpu.slice(x.buffer, x, axis, at, at + length);
+    const y = call.outputs[i];
+    if (y.shape.length === x.shape.length) return part;
+    const reshaped = gpu.reshape(part, y);
+    part.free();
+    return reshaped;
+  });
+}
+
 export const splitV: Kernel = {
   name: 'SplitV',
   returnsList: true,
@@ -156,7 +189,7 @@ export const splitV: Kernel = {
 
   writesBytes: () => 'same',
   cpu: splitOnCpu,
-  gpu: tfjsOnGpu,
+  gpu: splitOnGpu,
 };
 
 export const unpack: Kernel = {
@@ -173,5 +206,5 @@ export const unpack: Kernel = {
 
   writesBytes: () => 'same',
   cpu: splitOnCpu,
-  gpu: tfjsOnGpu,
+  gpu: splitOnGpu,
 };

@@ -1,6 +1,6 @@
 /** Softmax over the last axis: `logits [...,c] -> y [...,c]`. Each row needs all of itself. */
+import { softmaxImage } from '../src/processors/gpu/programs/softmax.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 export const softmax: Kernel = {
@@ -22,5 +22,9 @@ export const softmax: Kernel = {
     return [y];
   },
 
-  gpu: tfjsOnGpu,
+  gpu(gpu, call) {
+    const isLast = call.attributes.dim === call.inputs.logits.shape.length - 1;
+    const own = () => gpu.own(call, (context, [x]) => softmaxImage(context, x));
+    return (isLast ? own() : undefined) ?? gpu.tfjs(call);
+  },
 };

@@ -3,8 +3,8 @@
  */
 import type { Attributes } from '../src/graph/kernel.js';
 import { copyStrided, moveElements, stridesOf } from '../src/processors/cpu/moves.js';
+import { transposeImage } from '../src/processors/gpu/programs/permute.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allNumeric } from './guards.js';
 
 const permOf = ({ perm }: Attributes) => perm as number[];
@@ -35,5 +35,8 @@ export const transpose: Kernel = {
     ];
   },
 
-  gpu: tfjsOnGpu,
+  gpu: (gpu, call) =>
+    gpu.own(call, (context, [x]) =>
+      transposeImage(context, x, permOf(call.attributes), call.outputs[0].shape),
+    ) ?? gpu.tfjs(call),
 };

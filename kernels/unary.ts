@@ -6,8 +6,8 @@
 import type { Attributes } from '../src/graph/kernel.js';
 import { unaryOps } from '../src/processors/cpu/elementwise.js';
 import { clampBytes, lookUp } from '../src/processors/cpu/lookup.js';
+import { unaryImage } from '../src/processors/gpu/programs/unary.js';
 import type { Kernel } from '../src/processors/kernel.js';
-import { tfjsOnGpu } from '../src/processors/kernel.js';
 import { allFloat, sizeOf } from './guards.js';
 
 /** The parameters p0 and p1 of `f32Unary`, from the attributes. */
@@ -80,7 +80,12 @@ function unary(name: string): Kernel {
       return [y];
     },
 
-    ...(op === undefined ? {} : { gpu: tfjsOnGpu }),
+    ...(op !== undefined && {
+      gpu: (gpu, call) =>
+        gpu.own(call, (context, [x]) =>
+          unaryImage(context, x, name, PARAMETERS[name]?.(call.attributes) ?? [0, 0]),
+        ) ?? gpu.tfjs(call),
+    }),
   };
 }
 

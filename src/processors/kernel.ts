@@ -7,12 +7,15 @@ import type { CpuBuffer, CpuProcessor } from './cpu/processor.js';
 import type { Room } from './cpu/joint.js';
 import type { Range } from './cpu/quantisation.js';
 import type { GpuBuffer, GpuProcessor } from './gpu/processor.js';
+import type { Numbers } from './processor.js';
 
 /** One input of a call, lying on the processor that runs it. */
 export interface Argument<B> extends Spec {
   readonly buffer: B;
   /** [min, max] of the numbers; measured when first asked for. */
   range(): readonly [number, number];
+  /** On the GPU: the numbers on the host; absent where only a read-back would bring them there. */
+  host?(): Numbers;
   /** A form of the same numbers (packed, quantised), made on first use and kept with the value. */
   derived<D extends Buffer>(name: string, make: () => D): D;
 }
@@ -53,32 +56,40 @@ export interface Kernel extends Rules {
     outputs: readonly Spec[];
   }): WritesBytes | undefined;
   /** False for calls that tfjs-webgl refuses in the middle, leaving its textures behind. */
-  gpuTakes?(problem: Problem): boolean;
+  gpuTakes?(problem: Problem, gpu: GpuProcessor): boolean;
   cpu(cpu: CpuProcessor, call: Call<CpuBuffer>): CpuBuffer[];
   /** Absent where 16-bit floats would change more than a rounding: such calls stay on the CPU. */
   gpu?(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[];
-}
-
-/** The lowering to tfjs-webgl's own program of the same name. */
-export function tfjsOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
-  return gpu.tfjs(call);
 }
 
 /** The slope of tf.leakyRelu, for a fused one that names none. tfjs-webgl would make it NaN. */
 export const LEAKY_ALPHA = 0.2;
 
 /** Activations that tfjs-webgl does not have. */
-const CPU_ACTIVATIONS = ['tanh', 'softplus', 'hardswish', 'clip'];
+const NOT_OF_TFJS = ['tanh', 'softplus', 'hardswish', 'clip'];
 
-export const isGpuActivation = (name: string): boolean => !CPU_ACTIVATIONS.includes(name);
+const isOfTfjs = (activation: unknown): boolean => !NOT_OF_TFJS.includes(activation as string);
 
-/** Whether tfjs-webgl has the activation of a fused kernel. */
-export function hasGpuActivation({ attributes }: Problem): boolean {
-  return isGpuActivation(attributes.activation as string);
+/** Whether the GPU has an activation: our programs have all. */
+export const isGpuActivation = (activation: unknown, gpu: GpuProcessor): boolean =>
+  isOfTfjs(activation) || !!gpu.context;
+
+/** Whether the GPU has the activation of a fused kernel. */
+export function hasGpuActivation({ attributes }: Problem, gpu: GpuProcessor): boolean {
+  return isGpuActivation(attributes.activation, gpu);
 }
 
-/** The same for kernels with an activation. */
+/** Kernels with an activation on tfjs-webgl. One that it does not have follows. */
 export function fusedOnGpu(gpu: GpuProcessor, call: Call<GpuBuffer>): GpuBuffer[] {
-  const leakyreluAlpha = call.attributes.leakyreluAlpha ?? LEAKY_ALPHA;
-  return gpu.tfjs({ ...call, attributes: { ...call.attributes, leakyreluAlpha } });
+  const { attributes } = call;
+  const leakyreluAlpha = attributes.leakyreluAlpha ?? LEAKY_ALPHA;
+  if (isOfTfjs(attributes.activation)) {
+    return gpu.tfjs({ ...call, attributes: { ...attributes, leakyreluAlpha } });
+  }
+  const [sums] = gpu.tfjs({ ...call, attributes: { ...attributes, activation: 'linear' } });
+  try {
+    return [gpu.activate(sums, attributes)];
+  } finally {
+    sums.free();
+  }
 }

@@ -57,6 +57,8 @@ export class Executor {
   news = 0;
   /** `sharesOf` the steps so placed, which takes 0.4 ms of 200. */
   private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
+  /** Those whose GPU programs have been compiled, or are being. */
+  private readonly prepared = new WeakSet<readonly Placement[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly lowering: Lowering;
@@ -70,7 +72,7 @@ export class Executor {
   ) {
     this.transfers = new Transfers(cpu, gpu);
     this.lowering = new Lowering(kernels, cpu, gpu, this.transfers);
-    this.fuser = new Fuser(kernels, cpu);
+    this.fuser = new Fuser(kernels, cpu, gpu);
   }
 
   /** Whether a graph like this has run before. */
@@ -84,7 +86,7 @@ export class Executor {
    */
   *run(nodes: readonly Node[], settings: Settings, isRehearsal: boolean): Generator<Pause, void> {
     const start = performance.now();
-    if (this.gpu) this.gpu.half = settings.precision !== 'float32';
+    this.gpu?.beginRun(settings.precision !== 'float32');
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
@@ -98,6 +100,11 @@ export class Executor {
         gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node),
       }),
     );
+    if (!this.prepared.has(placements)) {
+      this.prepared.add(placements);
+      const onGpu = steps.filter((_, i) => placements[i].where !== 'cpu');
+      this.lowering.prepare(onGpu.map(({ node }) => node));
+    }
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
     const places = placeRooms(order, (_, i) => !!bytes[i]);

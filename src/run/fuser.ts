@@ -21,6 +21,7 @@ import type { Plan } from '../plan/plan.js';
 import { CpuBuffer } from '../processors/cpu/buffer.js';
 import type { CpuProcessor } from '../processors/cpu/processor.js';
 import type { Kernel } from '../processors/kernel.js';
+import type { GpuProcessor } from '../processors/gpu/processor.js';
 import { isGpuActivation } from '../processors/kernel.js';
 
 /** What a run computes at once. */
@@ -42,6 +43,7 @@ export class Fuser {
   constructor(
     private readonly kernels: ReadonlyMap<string, Kernel>,
     private readonly cpu: CpuProcessor,
+    private readonly gpu: GpuProcessor | undefined,
   ) {}
 
   /**
@@ -50,6 +52,7 @@ export class Fuser {
    * @param gpuMayRun false: what only the CPU has is fused too.
    */
   steps(nodes: readonly Node[], plan: Plan, gpuMayRun: boolean): Step[] {
+    const gpu = gpuMayRun ? this.gpu : undefined;
     const steps: (Step | undefined)[] = nodes.map((node, at) => ({ node, members: [node], at }));
     const seen: Value[] = [];
     plan.chains ??= fuse(nodes);
@@ -60,7 +63,7 @@ export class Fuser {
       const fusion = shorten(chain, nodes, {
         rules: name => this.kernels.get(name)!,
         has: (activation, name) =>
-          !gpuMayRun || (isGpuActivation(activation) && !!this.kernels.get(name)!.gpu),
+          !gpu || (isGpuActivation(activation, gpu) && !!this.kernels.get(name)!.gpu),
         numbers: value => this.atHand(value),
         fold: fold => {
           seen.push(...fold.constants);

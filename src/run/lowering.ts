@@ -34,13 +34,18 @@ export class Lowering {
   /** Whether the GPU can run a node at all. */
   gpuSupports(node: Node): boolean {
     const kernel = this.kernelOf(node);
-    if (kernel.gpuTakes?.(node) === false) return false;
-    return !!this.gpu?.supports(kernel, Object.values(node.inputs), node.outputs);
+    if (!this.gpu || kernel.gpuTakes?.(node, this.gpu) === false) return false;
+    return this.gpu.supports(kernel, Object.values(node.inputs), node.outputs);
   }
 
   /** Whether the CPU can only have one of the node's inputs by a blocking read-back. */
   mustReadBack(node: Node): boolean {
     return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
+  }
+
+  /** Sees to it that the GPU's programs for these nodes are being compiled. */
+  prepare(nodes: readonly Node[]): void {
+    for (const node of nodes) this.gpu!.prepare(this.kernelOf(node), node);
   }
 
   /** Computes a node where it is placed, or submits that. */

@@ -15,7 +15,7 @@ import type { GpuProcessor } from '../processors/gpu/processor.js';
 import { GpuBuffer } from '../processors/gpu/processor.js';
 import type { Argument } from '../processors/kernel.js';
 
-/** tfjs-webgl moves 32-bit floats both ways. */
+/** What travels are 32-bit floats, both ways. */
 const WIRE_BYTES = 4;
 
 export class Transfers {
@@ -61,13 +61,24 @@ export class Transfers {
   }
 
   gpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<GpuBuffer> {
-    const buffer = range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape);
+    const make = () => (range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape));
+    const prefix = `gpu:${range ? `${range.axis}:${range.from}:${range.to}:` : ''}`;
     return {
-      buffer,
+      // Made when it is asked for: of weights only the packed form may be wanted.
+      get buffer() {
+        return make();
+      },
       shape: range ? cutShape(shape, range) : shape,
       dtype,
       range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
-      derived: (name, make) => derive(value, `gpu:${name}`, make),
+      ...(!this.onlyOnGpu(value) && {
+        host: () => {
+          const part = range ? this.partOnCpu(value, shape, range) : this.onCpu(value);
+          this.bytesToGpu += part.size * WIRE_BYTES;
+          return this.cpu.download(part);
+        },
+      }),
+      derived: (name, make) => derive(value, `${prefix}${shape.join()}:${name}`, make),
     };
   }
 

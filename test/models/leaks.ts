@@ -43,14 +43,16 @@ export async function holdingsAfterEach(
 }
 
 /**
- * What is not as it was after the third inference, in words; empty when all is flat.
+ * What is not as it was after the third inference, in words; empty when all is flat. Textures may
+ * become fewer: the pool forgets what other nets have left there.
  *
  * @param all of {@link holdingsAfterEach}, four at least.
  */
 export function growth(all: readonly Holdings[]): string[] {
   const third = all[2];
   return (Object.keys(third) as (keyof Holdings)[]).flatMap(key => {
-    const at = all.findIndex((one, i) => i > 2 && one[key] !== third[key]);
+    const hasGrown = (now: number) => (key === 'textures' ? now > third[key] : now !== third[key]);
+    const at = all.findIndex((one, i) => i > 2 && hasGrown(one[key]));
     if (at < 0) return [];
     const last = all[all.length - 1][key];
     return [`${key}: ${third[key]} after 3, ${all[at][key]} after ${at + 1}, ${last} at the end`];

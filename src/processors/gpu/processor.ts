@@ -1,6 +1,10 @@
 /**
- * The GPU: for now tfjs-webgl's programs, called below the engine, on textures of 16-bit floats, or
- * of 32-bit ones where the user asked for float32.
+ * The GPU: programs of our own (`programs/`) on textures of our own layout (`layout.ts`), and for what
+ * they do not do tfjs-webgl's, called below the engine, all on one WebGL context. Textures hold 16-bit
+ * floats, or 32-bit ones where the user asked for float32.
+ *
+ * A buffer is an image of ours, a tensor of tfjs-webgl, or both: the other form is made, on the GPU,
+ * when a program asks for it.
  *
  * tfjs-webgl chooses its texture format by the flag WEBGL_RENDER_FLOAT32_ENABLED whenever a texture
  * is taken from or given back to its pool, so every use of it here happens inside `within()`, which
@@ -17,15 +21,38 @@ import type {
 import { engine, env, getKernel, util } from '@tensorflow/tfjs-core';
 
 import { dropResult, findChild, runKernel } from '../../delegate/child.js';
-import type { Attributes, Named, Spec } from '../../graph/kernel.js';
+import { UnsupportedError } from '../../errors.js';
+import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
-import type { Call, Kernel } from '../kernel.js';
+import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
+import type { Format } from './context.js';
+import { GpuContext } from './context.js';
+import type { Image } from './layout.js';
+import { fits, takeImage } from './layout.js';
+import { activationOf } from './programs/activation.js';
+import { joinImages, sliceImage } from './programs/moves.js';
+import * as transfer from './programs/transfer.js';
+import { activateImage } from './programs/unary.js';
 
 /** What we use of tfjs-webgl's backend class beyond its public interface. */
 interface WebglBackend extends KernelBackend {
   gpgpu: { gl: WebGL2RenderingContext };
-  texData: { get(dataId: object): { texture: object | null; values: Numbers | null } };
+  texData: {
+    get(dataId: object): { texture: { texture: WebGLTexture } | null; values: Numbers | null };
+  };
+  /** A tensor as a flat texture: element i in component i & 3 of texel i >> 2. */
+  decode(dataId: object, size: [height: number, width: number]): TensorInfo;
+  disposeIntermediateTensorInfo(info: TensorInfo): void;
+  /** A tensor from such a texture, which it does not keep. */
+  writeTexture(
+    texture: WebGLTexture,
+    shape: number[],
+    dtype: DataType,
+    height: number,
+    width: number,
+    channels: string,
+  ): object;
   /** A read-back that leaves the texture where it is; `readSync` would release it. */
   getValuesFromTexture(dataId: object): Float32Array;
   uploadToGPU(dataId: object): void;
@@ -33,16 +60,24 @@ interface WebglBackend extends KernelBackend {
   getTextureManager(): { getNumUsedTextures(): number; getNumFreeTextures(): number };
 }
 
+/** The same numbers in one form or both. `GpuProcessor` makes them, and gives them back. */
 export class GpuBuffer implements Buffer {
+  image: Image | undefined;
+  tensor: TensorInfo | undefined;
+
   constructor(
     private readonly gpu: GpuProcessor,
-    readonly info: TensorInfo,
+    readonly spec: Spec,
     /** Whether its textures hold 16-bit floats. */
     readonly half: boolean,
-  ) {}
+    form: Image | TensorInfo,
+  ) {
+    if ('layout' in form) this.image = form;
+    else this.tensor = form;
+  }
 
   get bytes(): number {
-    return (this.half ? 2 : 4) * util.sizeFromShape(this.info.shape);
+    return (this.half ? 2 : 4) * util.sizeFromShape(this.spec.shape as number[]);
   }
 
   free(): void {
@@ -64,6 +99,8 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   half = true;
   /** The renderer's name, for people. */
   readonly renderer: string;
+  /** Null where our programs cannot run; undefined until they were wanted. */
+  private made: GpuContext | null | undefined;
 
   private constructor(private readonly webgl: WebglBackend) {
     const { gl } = webgl.gpgpu;
@@ -95,31 +132,57 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   upload(numbers: Numbers, spec: Spec): GpuBuffer {
+    if (this.context && this.hasImage(spec)) {
+      return this.keep(
+        transfer.upload(this.context, numbers as Float32Array, spec.shape, this.format),
+        spec,
+      );
+    }
     // tfjs-webgl keeps the array until the first program reads it: a view on a heap that may grow
     // or be overwritten by then must be copied.
     const kept = numbers.byteLength === numbers.buffer.byteLength ? numbers : numbers.slice();
     return this.within(() => this.wrap(this.webgl.write(kept, ...unpack(spec)), spec));
   }
 
-  download({ info }: GpuBuffer): Numbers {
-    const data = this.webgl.texData.get(info.dataId);
+  download({ image, tensor }: GpuBuffer): Numbers {
+    if (image) return transfer.download(this.context!, image);
+    const { dataId } = tensor!;
+    const data = this.webgl.texData.get(dataId);
     if (!data.texture) return data.values!;
-    return this.within(() => this.webgl.getValuesFromTexture(info.dataId));
+    return this.within(() => this.webgl.getValuesFromTexture(dataId));
   }
 
   reshape(buffer: GpuBuffer, spec: Spec): GpuBuffer {
-    return this.one('Reshape', { x: buffer.info }, { shape: spec.shape });
+    if (buffer.image && this.hasImage(spec)) {
+      return this.keep(transfer.relay(this.context!, buffer.image, spec.shape), spec);
+    }
+    return this.one('Reshape', { x: this.tensorOf(buffer) }, { shape: spec.shape });
   }
 
-  slice(buffer: GpuBuffer, { shape }: Spec, axis: number, from: number, to: number): GpuBuffer {
+  slice(
+    buffer: GpuBuffer,
+    { shape, dtype }: Spec,
+    axis: number,
+    from: number,
+    to: number,
+  ): GpuBuffer {
     const begin = shape.map((_, i) => (i === axis ? from : 0));
     const size = shape.map((length, i) => (i === axis ? to - from : length));
-    return this.one('Slice', { x: buffer.info }, { begin, size });
+    if (buffer.image) {
+      const image = sliceImage(this.context!, buffer.image, begin, size);
+      return this.keep(image, { shape: size, dtype });
+    }
+    return this.one('Slice', { x: this.tensorOf(buffer) }, { begin, size });
   }
 
   join(parts: readonly GpuBuffer[], _specs: readonly Spec[], whole: Spec): GpuBuffer {
-    const inputs = Object.fromEntries(parts.map((part, i) => [i, part.info]));
-    return this.one('Concat', inputs, { axis: whole.shape.length - 1 }, true);
+    const axis = whole.shape.length - 1;
+    const images = this.images(parts);
+    if (images && this.hasImage(whole)) {
+      return this.keep(joinImages(this.context!, images, whole.shape, axis), whole);
+    }
+    const inputs = Object.fromEntries(parts.map((part, i) => [i, this.tensorOf(part)]));
+    return this.one('Concat', inputs, { axis }, true);
   }
 
   run(kernel: Kernel, call: Call<GpuBuffer>): GpuBuffer[] {
@@ -159,24 +222,131 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   memory(): number {
-    return this.webgl.memory().numBytesInGPUAllocated;
+    return this.webgl.memory().numBytesInGPUAllocated + (this.made?.bytes ?? 0);
   }
 
   /** The context belongs to tfjs-webgl; what we hold in it goes. */
   dispose(): void {
     for (const buffer of this.live) this.release(buffer);
+    this.made?.dispose();
   }
 
-  /** Textures tfjs-webgl has made, in use and pooled. */
+  /** Textures that tfjs-webgl and we have made, in use and pooled. */
   get textures(): number {
     const manager = this.webgl.getTextureManager();
-    return manager.getNumUsedTextures() + manager.getNumFreeTextures();
+    const theirs = manager.getNumUsedTextures() + manager.getNumFreeTextures();
+    return theirs + (this.made?.textures ?? 0);
+  }
+
+  /** A run begins, on textures of this format. */
+  beginRun(half: boolean): void {
+    this.half = half;
+    this.made?.beginRun();
+  }
+
+  /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
+  get context(): GpuContext | undefined {
+    if (this.made === undefined) {
+      this.made = GpuContext.create(this.webgl.gpgpu.gl) ?? null;
+      if (this.made && !transfer.works(this.made)) {
+        this.made.dispose();
+        this.made = null;
+      }
+    }
+    return this.made ?? undefined;
+  }
+
+  /** Of the textures made from now on. */
+  get format(): Format {
+    return this.half ? 'half' : 'float';
+  }
+
+  /** Whether such a tensor can be an image of ours. */
+  hasImage({ shape, dtype }: Spec): boolean {
+    return dtype === 'float32' && !!this.context && fits(shape, this.context.maxTextureSize);
+  }
+
+  /** The images of buffers, made where they are not yet there; undefined where one cannot be. */
+  images(buffers: readonly GpuBuffer[]): Image[] | undefined {
+    if (!buffers.every(({ spec }) => this.hasImage(spec))) return undefined;
+    return buffers.map(buffer => (buffer.image ??= this.enter(buffer)));
+  }
+
+  /** A call as a program of ours; undefined where there is none for it. */
+  own(
+    { inputs, outputs }: Call<GpuBuffer>,
+    draw: (context: GpuContext, images: Image[]) => Image | undefined,
+  ): GpuBuffer[] | undefined {
+    const all = Object.values(inputs);
+    if (!outputs.every(y => this.hasImage(y)) || !all.every(x => this.hasImage(x)))
+      return undefined;
+    const images = this.images(all.map(({ buffer }) => buffer))!;
+    return this.drawn(outputs[0], context => draw(context, images));
+  }
+
+  /** What a program of ours draws; undefined where it does not link, or is beyond the device. */
+  drawn(spec: Spec, draw: (context: GpuContext) => Image | undefined): GpuBuffer[] | undefined {
+    try {
+      const image = draw(this.context!);
+      return image && [this.keep(image, spec)];
+    } catch (error) {
+      if (error instanceof UnsupportedError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * The activation of a fused kernel by itself.
+   *
+   * @throws UnsupportedError where our programs cannot.
+   */
+  activate(buffer: GpuBuffer, attributes: Attributes): GpuBuffer {
+    const activation = activationOf(attributes);
+    const [image] = this.images([buffer]) ?? [];
+    if (!activation || !image) throw new UnsupportedError('activation: expected an image of ours');
+    return this.keep(activateImage(this.context!, image, activation), buffer.spec);
+  }
+
+  /** Begins to compile what a call will need, if that is a program of ours. Never throws. */
+  prepare(kernel: Kernel, { inputs, outputs, ...call }: Problem & { isList: boolean }): void {
+    const { context } = this;
+    if (!context || !Object.values(inputs).every(spec => this.hasImage(spec))) return;
+    const imagine = ({ shape, dtype }: Spec): Argument<GpuBuffer> => ({
+      ...{ shape, dtype },
+      buffer: new GpuBuffer(
+        this,
+        { shape, dtype },
+        this.half,
+        takeImage(context, shape, this.format),
+      ),
+      range: () => [0, 0],
+      host: () => new Float32Array(0),
+      derived: (_, make) => make(),
+    });
+    context.rehearse(() => {
+      const imagined: Named<Argument<GpuBuffer>> = {};
+      for (const [name, spec] of Object.entries(inputs)) imagined[name] = imagine(spec);
+      const own = { name: kernel.name, inputs: imagined, outputs, int8: false };
+      try {
+        for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
+      } catch {
+        // What it refuses now it refuses again in earnest.
+      }
+    });
+  }
+
+  /** A buffer of what a program of ours has made. */
+  keep(image: Image, spec: Spec): GpuBuffer {
+    const buffer = new GpuBuffer(this, spec, this.half, image);
+    this.live.add(buffer);
+    return buffer;
   }
 
   /** The call on tfjs-webgl. */
   tfjs({ name, inputs, isList, attributes, outputs }: Call<GpuBuffer>): GpuBuffer[] {
+    if (this.context?.isRehearsing) return [];
     const infos: Named<TensorInfo> = {};
-    for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = buffer.info;
+    for (const [key, { buffer }] of Object.entries(inputs)) infos[key] = this.tensorOf(buffer);
     return this.within(() => {
       const results = runKernel('webgl', name, infos, isList, attributes);
       return results.map((result, i) => this.wrap(result.dataId, outputs[i]));
@@ -197,10 +367,35 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     }
   }
 
-  /** Gives a tensor of tfjs-webgl back to its pool. */
+  /** Gives textures back to their pools. */
   release(buffer: GpuBuffer): void {
     if (!this.live.delete(buffer)) return;
-    this.within(() => dropResult('webgl', buffer.info), buffer.half);
+    const { image, tensor, half } = buffer;
+    if (image) this.context!.give(image.texture);
+    if (tensor) this.within(() => dropResult('webgl', tensor), half);
+  }
+
+  /** The tensor of a buffer, from its image where it is not yet there. */
+  private tensorOf(buffer: GpuBuffer): TensorInfo {
+    if (buffer.tensor) return buffer.tensor;
+    const [shape, dtype] = unpack(buffer.spec);
+    const flat = transfer.leave(this.context!, buffer.image!, this.format);
+    const { texture, width, height } = flat;
+    const dataId = this.within(() =>
+      this.webgl.writeTexture(texture, shape, dtype, height, width, 'RGBA'),
+    );
+    this.context!.give(flat);
+    return (buffer.tensor = { dataId, shape, dtype });
+  }
+
+  /** The image of a buffer, from its tensor. */
+  private enter({ tensor, spec }: GpuBuffer): Image {
+    const [width, height] = transfer.flatSize(util.sizeFromShape(spec.shape as number[]));
+    const flat = this.within(() => this.webgl.decode(tensor!.dataId, [height, width]));
+    const { texture } = this.webgl.texData.get(flat.dataId).texture!;
+    const image = transfer.enter(this.context!, { texture }, width, spec.shape, this.format);
+    this.within(() => this.webgl.disposeIntermediateTensorInfo(flat));
+    return image;
   }
 
   private one(name: string, infos: Named<TensorInfo>, attributes: Attributes, isList = false) {
@@ -211,7 +406,8 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   private wrap(dataId: object, { shape, dtype }: Spec): GpuBuffer {
-    const buffer = new GpuBuffer(this, { dataId, shape: shape as number[], dtype }, this.half);
+    const tensor = { dataId, shape: shape as number[], dtype };
+    const buffer = new GpuBuffer(this, tensor, this.half, tensor);
     this.live.add(buffer);
     return buffer;
   }

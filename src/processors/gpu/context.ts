@@ -1,0 +1,451 @@
+/**
+ * Our own programs on the WebGL2 context of tfjs-webgl: a cache of programs, a pool of textures with
+ * their bytes counted, and the draw.
+ *
+ * tfjs-webgl sets program, vertex array, framebuffer, viewport, scissor and the textures it samples
+ * before each of its draws, and assumes the rest to be as it left it. So we set nothing else (culling
+ * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box).
+ */
+import { UnsupportedError } from '../../errors.js';
+import type { Buffer } from '../../graph/value.js';
+import { PHASES } from './layout.js';
+
+/** Texels of four 16-bit floats, or four 32-bit ones. */
+export type Format = 'half' | 'float';
+
+export const BYTES_A_TEXEL: Record<Format, number> = { half: 8, float: 16 };
+
+/** A texture of the pool. `layers` 1: a plain one. */
+export interface Texture {
+  readonly texture: WebGLTexture;
+  readonly format: Format;
+  readonly width: number;
+  readonly height: number;
+  readonly layers: number;
+  readonly bytes: number;
+  /** All layers as draw buffers; made on first use. */
+  framebuffer: WebGLFramebuffer | null;
+}
+
+/** A texture to sample. Those of others than us are plain. */
+export type Sampled = Pick<Texture, 'texture'> & Partial<Pick<Texture, 'layers'>>;
+
+/** A fragment shader and its name, under which its program is kept. The same name, the same text. */
+export interface Source {
+  readonly name: string;
+  readonly fragment: () => string;
+}
+
+/** What one draw reads: uniforms `sampler*`, `ivec4`, `vec4`. */
+export interface Uniforms {
+  readonly textures: Record<string, Sampled>;
+  readonly ints?: Record<string, readonly number[]>;
+  readonly floats?: Record<string, readonly number[]>;
+}
+
+/** A buffer for the uniform block `Block`, which sees `length` bytes of it at a time. */
+export interface Blocks extends Buffer {
+  readonly buffer: WebGLBuffer;
+  readonly length: number;
+}
+
+/** Rows [y, y + height) of the target, and where in the buffer their block begins, in bytes. */
+export interface Strip {
+  readonly y: number;
+  readonly height: number;
+  readonly offset: number;
+}
+
+/** A texture nobody uses, since a run. */
+interface Pooled {
+  readonly texture: Texture;
+  readonly since: number;
+}
+
+/** Bytes of a uniform block that are fast everywhere; some drivers allow gigabytes. */
+const MAX_BLOCK = 2 ** 16;
+
+/** Runs that an unused texture is kept for: an application's nets may take turns. */
+const RUNS_KEPT = 8;
+
+interface Program {
+  readonly program: WebGLProgram;
+  readonly shaders: readonly WebGLShader[];
+  /** Undefined until somebody had to know. */
+  links?: boolean;
+  readonly uniforms: Map<string, WebGLUniformLocation | null>;
+}
+
+/** One triangle over the whole viewport, counterclockwise, without a vertex buffer. */
+const VERTEX = `#version 300 es
+void main() {
+  gl_Position = vec4(gl_VertexID == 1 ? 3. : -1., gl_VertexID == 2 ? 3. : -1., 0., 1.);
+}`;
+
+/** 2049 * 1 + 0, which 16 bits cannot hold. The numbers come as a uniform: nothing is to be folded. */
+const PROBE: Source = {
+  name: 'probe',
+  fragment: () => `#version 300 es
+precision mediump float;
+uniform mediump vec4 V;
+layout(location = 0) out highp vec4 o;
+void main() {
+  mediump float v = V.x * V.y + V.z;
+  o = vec4(v);
+}`,
+};
+
+export class GpuContext {
+  private readonly programs = new Map<string, Program>();
+  private readonly free = new Map<string, Pooled[]>();
+  /** Runs so far. */
+  private run = 0;
+  private readonly taken = new Set<Texture>();
+  private readonly buffers = new Set<WebGLBuffer>();
+  private readonly noVertices: WebGLVertexArrayObject;
+  readonly maxTextureSize: number;
+  /** Bytes of a uniform block, and what offsets into a buffer of them are multiples of. */
+  readonly maxBlock: number;
+  readonly blockAlignment: number;
+  /** Whether `mediump` is 16 bits. What drivers say of it is not to be trusted: it is tried. */
+  readonly isMediumHalf: boolean;
+  /** Bytes of all textures and buffers, in use and free. */
+  bytes = 0;
+  /** See {@link rehearse}. */
+  isRehearsing = false;
+
+  private constructor(readonly gl: WebGL2RenderingContext) {
+    this.noVertices = gl.createVertexArray();
+    this.maxTextureSize = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
+    const maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
+    this.maxBlock = Math.min(MAX_BLOCK, maxBlock);
+    this.blockAlignment = gl.getParameter(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT) as number;
+    gl.getExtension('KHR_parallel_shader_compile');
+    this.isMediumHalf = this.probe();
+  }
+
+  /**
+   * Undefined where our programs cannot run: WebGL1, no rendering to float textures, or, in spite of
+   * the standard, not to four at once.
+   */
+  static create(gl: WebGLRenderingContext | WebGL2RenderingContext): GpuContext | undefined {
+    if (!('fenceSync' in gl) || !gl.getExtension('EXT_color_buffer_float')) return undefined;
+    return gl.getParameter(gl.MAX_DRAW_BUFFERS) < PHASES ? undefined : new GpuContext(gl);
+  }
+
+  /**
+   * Does not draw what `use` draws, nor hold memory for it, but begins to compile the programs: all of
+   * a net's at once, by as many threads as the driver has, instead of one after the other as they are
+   * come upon. Textures that are taken meanwhile are none.
+   */
+  rehearse(use: () => void): void {
+    this.isRehearsing = true;
+    try {
+      use();
+    } finally {
+      this.isRehearsing = false;
+    }
+  }
+
+  /** Begins to compile, without waiting: drivers that can do it in parallel. */
+  prepare({ name, fragment }: Source): void {
+    if (this.programs.has(name)) return;
+    const { gl } = this;
+    const program = gl.createProgram();
+    const texts: [number, string][] = [
+      [gl.VERTEX_SHADER, VERTEX],
+      [gl.FRAGMENT_SHADER, fragment()],
+    ];
+    const shaders = texts.map(([type, text]) => {
+      const shader = gl.createShader(type)!;
+      gl.shaderSource(shader, text);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+      return shader;
+    });
+    gl.linkProgram(program);
+    this.programs.set(name, { program, shaders, uniforms: new Map() });
+  }
+
+  /**
+   * A texture of the pool; what is in it is undefined.
+   *
+   * @throws UnsupportedError where it is beyond the device's limit.
+   */
+  take(format: Format, width: number, height: number, layers = 1): Texture {
+    const { gl, maxTextureSize } = this;
+    if (width > maxTextureSize || height > maxTextureSize) {
+      const size = `${width} x ${height}`;
+      throw new UnsupportedError(`texture: expected ${maxTextureSize} a side at most, got ${size}`);
+    }
+    if (this.isRehearsing) return { ...NO_TEXTURE, format, width, height, layers };
+    const pooled = this.free.get(key(format, width, height, layers))?.pop()?.texture;
+    if (pooled) {
+      this.taken.add(pooled);
+      return pooled;
+    }
+    const target = this.targetOf(layers);
+    const inner = format === 'half' ? gl.RGBA16F : gl.RGBA32F;
+    const texture = gl.createTexture();
+    gl.bindTexture(target, texture);
+    if (layers === 1) gl.texStorage2D(target, 1, inner, width, height);
+    else gl.texStorage3D(target, 1, inner, width, height, layers);
+    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+      gl.texParameteri(target, filter, gl.NEAREST);
+    }
+    gl.bindTexture(target, null);
+    const bytes = width * height * layers * BYTES_A_TEXEL[format];
+    this.bytes += bytes;
+    const made: Texture = { texture, format, width, height, layers, bytes, framebuffer: null };
+    this.taken.add(made);
+    return made;
+  }
+
+  /** Deletes what has been in the pool for some runs: what nets use that run no longer. */
+  beginRun(): void {
+    this.run++;
+    for (const [name, pooled] of this.free) {
+      const kept = pooled.filter(({ since }) => since >= this.run - RUNS_KEPT);
+      if (kept.length === pooled.length) continue;
+      for (const old of pooled) if (!kept.includes(old)) this.delete(old.texture);
+      if (kept.length > 0) this.free.set(name, kept);
+      else this.free.delete(name);
+    }
+  }
+
+  /** For good: a texture that is like no other. */
+  drop(texture: Texture): void {
+    if (this.taken.delete(texture)) this.delete(texture);
+  }
+
+  /** Back to the pool; a second time does nothing. */
+  give(texture: Texture): void {
+    if (!this.taken.delete(texture)) return;
+    const { format, width, height, layers } = texture;
+    const name = key(format, width, height, layers);
+    const pooled = { texture, since: this.run };
+    const list = this.free.get(name);
+    if (list) list.push(pooled);
+    else this.free.set(name, [pooled]);
+  }
+
+  /** Textures made, in use and pooled. */
+  get textures(): number {
+    return this.taken.size + [...this.free.values()].reduce((sum, list) => sum + list.length, 0);
+  }
+
+  /**
+   * Fills a plain texture from its first texel on, row by row, with floats or halves. Whole rows go as they lie, from memory
+   * that threads share too; only the row that is left is copied.
+   */
+  write(to: Texture, numbers: Float32Array | Uint16Array): void {
+    const { gl } = this;
+    if (this.isRehearsing) return;
+    const row = to.width * 4;
+    const rows = Math.floor(numbers.length / row);
+    const rest = numbers.subarray(rows * row);
+    const type = numbers instanceof Float32Array ? gl.FLOAT : gl.HALF_FLOAT;
+    const put = (y: number, height: number, from: Float32Array | Uint16Array) =>
+      gl.texSubImage2D(
+        gl.TEXTURE_2D,
+        ...([0, 0, y, to.width, height] as const),
+        ...([gl.RGBA, type, from] as const),
+      );
+    gl.bindTexture(gl.TEXTURE_2D, to.texture);
+    if (rows > 0) {
+      const whole = numbers.subarray(0, rows * row);
+      try {
+        put(0, rows, whole);
+      } catch (error) {
+        // A browser that takes no views of shared memory.
+        if (!(error instanceof TypeError)) throw error;
+        put(0, rows, whole.slice());
+      }
+    }
+    if (rest.length > 0) {
+      const padded = numbers instanceof Float32Array ? new Float32Array(row) : new Uint16Array(row);
+      padded.set(rest);
+      put(rows, 1, padded);
+    }
+    gl.bindTexture(gl.TEXTURE_2D, null);
+  }
+
+  /** The texels of a plain 32-bit texture; blocks. */
+  read(from: Texture, rows = from.height): Float32Array {
+    const { gl } = this;
+    const numbers = new Float32Array(from.width * rows * 4);
+    this.bindTarget(from);
+    gl.readPixels(0, 0, from.width, rows, gl.RGBA, gl.FLOAT, numbers);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    return numbers;
+  }
+
+  /** A buffer of uniform blocks of `length` bytes, which may overlap. */
+  blocks(data: Uint8Array, length: number): Blocks {
+    const { gl } = this;
+    const buffer = gl.createBuffer();
+    const bytes = data.length;
+    gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+    gl.bufferData(gl.UNIFORM_BUFFER, data, gl.STATIC_DRAW);
+    gl.bindBuffer(gl.UNIFORM_BUFFER, null);
+    this.buffers.add(buffer);
+    this.bytes += bytes;
+    const free = () => {
+      if (!this.buffers.delete(buffer)) return;
+      this.bytes -= bytes;
+      gl.deleteBuffer(buffer);
+    };
+    return { buffer, length, bytes, free };
+  }
+
+  /**
+   * Runs a program over a texture, which it may not read.
+   *
+   * @throws UnsupportedError where the program does not link.
+   */
+  draw(source: Source, to: Texture, uniforms: Uniforms): void {
+    const { gl } = this;
+    if (!this.begin(source, to, uniforms)) return;
+    gl.viewport(0, 0, to.width, to.height);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    this.end();
+  }
+
+  /** The same strip by strip, each with a block of its own. */
+  drawStrips(
+    source: Source,
+    to: Texture,
+    uniforms: Uniforms,
+    { buffer, length }: Blocks,
+    strips: Iterable<Strip>,
+  ): void {
+    const { gl } = this;
+    if (!this.begin(source, to, uniforms)) return;
+    let bound = -1;
+    for (const { y, height, offset } of strips) {
+      if (offset !== bound) gl.bindBufferRange(gl.UNIFORM_BUFFER, 0, buffer, offset, length);
+      bound = offset;
+      gl.viewport(0, y, to.width, height);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    }
+    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, null);
+    this.end();
+  }
+
+  /** Deletes everything made here; the context is not ours. */
+  dispose(): void {
+    const { gl } = this;
+    const pooled = [...this.free.values()].flat().map(({ texture }) => texture);
+    for (const texture of [...this.taken, ...pooled]) this.delete(texture);
+    for (const buffer of this.buffers) gl.deleteBuffer(buffer);
+    for (const { program, shaders } of this.programs.values()) {
+      shaders.forEach(shader => gl.deleteShader(shader));
+      gl.deleteProgram(program);
+    }
+    gl.deleteVertexArray(this.noVertices);
+    this.taken.clear();
+    this.free.clear();
+    this.buffers.clear();
+    this.programs.clear();
+    this.bytes = 0;
+  }
+
+  private delete({ texture, framebuffer, bytes }: Texture): void {
+    this.gl.deleteFramebuffer(framebuffer);
+    this.gl.deleteTexture(texture);
+    this.bytes -= bytes;
+  }
+
+  private probe(): boolean {
+    const to = this.take('float', 1, 1);
+    this.draw(PROBE, to, { textures: {}, floats: { V: [2049, 1, 0, 0] } });
+    const [v] = this.read(to);
+    this.give(to);
+    return v !== 2049;
+  }
+
+  /** Sets everything for the draw; false where there is to be none. */
+  private begin(
+    source: Source,
+    to: Texture,
+    { textures, ints = {}, floats = {} }: Uniforms,
+  ): boolean {
+    const { gl } = this;
+    if (this.isRehearsing) {
+      this.prepare(source);
+      return false;
+    }
+    const program = this.linked(source, to);
+    gl.useProgram(program.program);
+    const at = (name: string) => {
+      if (!program.uniforms.has(name)) {
+        program.uniforms.set(name, gl.getUniformLocation(program.program, name));
+      }
+      return program.uniforms.get(name)!;
+    };
+    Object.entries(textures).forEach(([name, { texture, layers }], unit) => {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(this.targetOf(layers), texture);
+      gl.uniform1i(at(name), unit);
+    });
+    for (const [name, values] of Object.entries(ints)) gl.uniform4iv(at(name), values);
+    for (const [name, values] of Object.entries(floats)) gl.uniform4fv(at(name), values);
+    this.bindTarget(to);
+    gl.scissor(0, 0, to.width, to.height);
+    gl.bindVertexArray(this.noVertices);
+    return true;
+  }
+
+  /** Textures stay bound: whoever samples binds its own, and no draw minds the others. */
+  private end(): void {
+    const { gl } = this;
+    gl.bindVertexArray(null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+  }
+
+  private targetOf(layers = 1): number {
+    return layers === 1 ? this.gl.TEXTURE_2D : this.gl.TEXTURE_2D_ARRAY;
+  }
+
+  /** The program, once it has been linked; where that fails the target goes back to the pool. */
+  private linked(source: Source, to: Texture): Program {
+    this.prepare(source);
+    const { gl } = this;
+    const made = this.programs.get(source.name)!;
+    if (made.links === undefined) {
+      made.links = !!gl.getProgramParameter(made.program, gl.LINK_STATUS);
+      const log = made.shaders.map(shader => gl.getShaderInfoLog(shader)).join('');
+      if (!made.links) console.warn(`mulayer: '${source.name}' does not link:`, log);
+      const block = made.links ? gl.getUniformBlockIndex(made.program, 'Block') : gl.INVALID_INDEX;
+      if (block !== gl.INVALID_INDEX) gl.uniformBlockBinding(made.program, block, 0);
+    }
+    if (made.links) return made;
+    this.give(to);
+    throw new UnsupportedError(`program '${source.name}': expected it to link`);
+  }
+
+  private bindTarget(to: Texture): void {
+    const { gl } = this;
+    if (to.framebuffer) {
+      gl.bindFramebuffer(gl.FRAMEBUFFER, to.framebuffer);
+      return;
+    }
+    to.framebuffer = gl.createFramebuffer();
+    gl.bindFramebuffer(gl.FRAMEBUFFER, to.framebuffer);
+    const buffers = Array.from({ length: to.layers }, (_, layer) => gl.COLOR_ATTACHMENT0 + layer);
+    buffers.forEach((buffer, layer) => {
+      if (to.layers > 1) {
+        gl.framebufferTextureLayer(gl.FRAMEBUFFER, buffer, to.texture, 0, layer);
+      } else gl.framebufferTexture2D(gl.FRAMEBUFFER, buffer, gl.TEXTURE_2D, to.texture, 0);
+    });
+    gl.drawBuffers(buffers);
+  }
+}
+
+/** Instead of a texture, in a rehearsal. */
+export const NO_TEXTURE: Texture = {
+  texture: {},
+  ...{ format: 'half', width: 0, height: 0, layers: 1, bytes: 0, framebuffer: null },
+};
+
+const key = (...parts: unknown[]): string => parts.join();

@@ -1,0 +1,74 @@
+/**
+ * The layout of x [n,h,w,c] in our own programs: a texture array of four layers, one for each phase
+ * of a 2x2 block of pixels, four channels a texel.
+ *
+ *     pixels (y, x)          layer = (y & 1) * 2 + (x & 1), texel (x >> 1, ... + (y >> 1))
+ *     +----+----+----+----+
+ *     | L0 | L1 | L0 | L1 |        one layer       width = ceil(w/2) + 1
+ *     +----+----+----+----+        +---------------------+---+  -
+ *     | L2 | L3 | L2 | L3 |        | image 0, c 0 to 3   | 0 |  ceil(h/2) rows
+ *     +----+----+----+----+        +---------------------+---+
+ *                                  | 0   0   0   0   0   | 0 |  1 row of zeros
+ *                                  +---------------------+---+  -
+ *                                  | image 0, c 4 to 7   | 0 |
+ *                                  +---------------------+---+
+ *                                  | 0   0   0   0   0   | 0 |
+ *                                  +---------------------+---+  -
+ *                                    ... then image 1
+ *
+ * A fragment with four draw buffers, the least WebGL2 allows, so computes a 2x2 block of pixels, of
+ * which a 3x3 filter reads 16 texels and not 36. The zeros are "same" padding without branches:
+ * index -1 is sent to them. Zero too are the phases beyond an odd edge and the channels beyond c.
+ * A range of channels [4i,4j) of one image is a range of rows.
+ */
+import type { Format, GpuContext, Texture } from './context.js';
+
+/** Where the texels of one tensor are. Sizes in texels, but for h and w: pixels. */
+export interface Layout {
+  readonly n: number;
+  readonly h: number;
+  readonly w: number;
+  readonly c: number;
+  /** Columns and rows of a phase, without the zeros. */
+  readonly columns: number;
+  readonly rows: number;
+  /** Rows from one group of channels to the next. */
+  readonly stride: number;
+  /** Groups of four channels in one image. */
+  readonly groups: number;
+  /** Size of the texture. */
+  readonly width: number;
+  readonly height: number;
+}
+
+export const CHANNELS_A_TEXEL = 4;
+export const PHASES = 4;
+
+/** The layout of a tensor [n,h,w,c]; of fewer axes: with ones before them. */
+export function layoutOf(shape: readonly number[]): Layout {
+  const [n, h, w, c] = [1, 1, 1, 1, ...shape].slice(-4);
+  const columns = Math.ceil(w / 2);
+  const rows = Math.ceil(h / 2);
+  const stride = rows + 1;
+  const groups = Math.ceil(c / CHANNELS_A_TEXEL);
+  const width = columns + 1;
+  return { n, h, w, c, columns, rows, stride, groups, width, height: n * groups * stride };
+}
+
+/** Whether a tensor of this shape has a layout within the device's limit. It is not folded. */
+export function fits(shape: readonly number[], maxTextureSize: number): boolean {
+  const { width, height } = layoutOf(shape);
+  return shape.length <= 4 && width <= maxTextureSize && height <= maxTextureSize;
+}
+
+/** A tensor in this layout. */
+export interface Image {
+  readonly texture: Texture;
+  readonly layout: Layout;
+}
+
+/** An image from the pool, for a program to draw. */
+export function takeImage(context: GpuContext, shape: readonly number[], format: Format): Image {
+  const layout = layoutOf(shape);
+  return { texture: context.take(format, layout.width, layout.height, PHASES), layout };
+}

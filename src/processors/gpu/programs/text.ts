@@ -1,0 +1,104 @@
+/**
+ * GLSL that programs share: how they begin, which block of 2x2 pixels a fragment makes, and how it is
+ * stored. In all of them x is what is read, y what is made; L* and D* of a tensor are the integers
+ * of its layout (`../layout.ts`):
+ *
+ *     L = columns, rows, groups, stride        D = n, h, w, c
+ */
+import type { Format } from '../context.js';
+import type { Layout } from '../layout.js';
+
+/** The uniforms L* and D* of a tensor. */
+export function layoutInts(name: string, { n, h, w, c, columns, rows, groups, stride }: Layout) {
+  return { [`L${name}`]: [columns, rows, groups, stride], [`D${name}`]: [n, h, w, c] };
+}
+
+export const HEAD = `#version 300 es
+precision highp float; precision highp int;
+precision highp sampler2D; precision highp sampler2DArray;
+// min, max and clamp of a NaN are what the driver likes, and so is isnan() on some.
+bvec4 isNaN(vec4 v) { return greaterThan(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
+`;
+
+/**
+ * Rounds to the nearest half before a store: the H200 truncates on stores to RGBA16F, a bias of
+ * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. Numbers that a half
+ * cannot hold become the largest it can, not infinite.
+ */
+const STORE: Record<Format, string> = {
+  half: `
+vec4 store(vec4 v) {
+  v = mix(clamp(v, -65504., 65504.), v, isNaN(v));
+  return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
+}`,
+  float: `
+vec4 store(vec4 v) { return v; }`,
+};
+
+/** The phases of y, and `put`, which keeps the texture's zeros. */
+export const result = (format: Format): string => `
+uniform ivec4 Ly, Dy;
+layout(location = 0) out vec4 y00; layout(location = 1) out vec4 y01;
+layout(location = 2) out vec4 y10; layout(location = 3) out vec4 y11;
+struct Place { int column, row, group, image; };
+Place place() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+  int stack = p.y / Ly.w, image = stack / Ly.z;
+  return Place(p.x, p.y - stack * Ly.w, stack - image * Ly.z, image);
+}
+bool isOutside(Place p) {
+  y00 = y01 = y10 = y11 = vec4(0);
+  return p.column >= Ly.x || p.row >= Ly.y;
+}
+${STORE[format]}
+void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
+  bvec4 there = lessThan(4 * p.group + ivec4(0, 1, 2, 3), ivec4(Dy.w));
+  bool right = 2 * p.column + 1 < Dy.z, below = 2 * p.row + 1 < Dy.y;
+  y00 = store(mix(vec4(0), v00, there));
+  if (right) y01 = store(mix(vec4(0), v01, there));
+  if (below) y10 = store(mix(vec4(0), v10, there));
+  if (right && below) y11 = store(mix(vec4(0), v11, there));
+}
+`;
+
+/** Texel g of a pixel of x; of a place outside: zeros. `name` tells several x apart. */
+export const reader = (name = ''): string => `
+uniform sampler2DArray X${name};
+uniform ivec4 Lx${name}, Dx${name};
+vec4 read${name}(int image, int g, int y, int x) {
+  if (uint(y) >= uint(Dx${name}.y) || uint(x) >= uint(Dx${name}.z)) return vec4(0);
+  int row = (image * Lx${name}.z + g) * Lx${name}.w + (y >> 1);
+  return texelFetch(X${name}, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0);
+}
+`;
+
+/** A program whose text says `vec4 pixel(image, g, y, x)`: texel g of each pixel of y. */
+export const pixelwise = (format: Format, text: string): string => `${HEAD}${result(format)}${text}
+void main() {
+  Place p = place();
+  if (isOutside(p)) return;
+  int y = 2 * p.row, x = 2 * p.column;
+  put(p, pixel(p.image, p.group, y, x), pixel(p.image, p.group, y, x + 1),
+      pixel(p.image, p.group, y + 1, x), pixel(p.image, p.group, y + 1, x + 1));
+}`;
+
+/** A program whose text says `float element(image, y, x, c)`: each number of y by itself. */
+export const elementwise = (format: Format, text: string): string =>
+  pixelwise(
+    format,
+    `${text}
+vec4 pixel(int image, int g, int y, int x) {
+  vec4 v = vec4(0);
+  if (y >= Dy.y || x >= Dy.z) return v;
+  for (int k = 0; k < min(4, Dy.w - 4 * g); ++k) v[k] = element(image, y, x, 4 * g + k);
+  return v;
+}`,
+  );
+
+/** Texels in a row of a flat texture, a power of two within every device's limit. */
+export const FLAT_WIDTH = 2048;
+
+/** Texel i of a flat texture. */
+export const FLAT = `
+ivec2 cell(int i) { return ivec2(i & ${FLAT_WIDTH - 1}, i >> ${Math.log2(FLAT_WIDTH)}); }
+`;

@@ -1,0 +1,164 @@
+/** src/processors/gpu/context.ts: what it needs of a device, what it holds, and programs that fail. */
+import * as tf from '@tensorflow/tfjs-core';
+
+import { kernels } from '../../../kernels/table.js';
+import { GpuContext } from '../../../src/processors/gpu/context.js';
+import { explain } from '../../../src/index.js';
+import { backend, expectNear, grid, setFlags, useMulayer } from '../../support.js';
+import { ownContext } from './programs/images.js';
+
+/** The same WebGL context, but for some answers. */
+function butFor(gl: WebGL2RenderingContext, answers: Partial<WebGL2RenderingContext>) {
+  return new Proxy(gl, {
+    get(target, name: keyof WebGL2RenderingContext) {
+      if (name in answers) return answers[name];
+      const value: unknown = target[name];
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+describe('GpuContext', () => {
+  useMulayer();
+
+  it('is not made where four float textures cannot be rendered to at once', () => {
+    const gl = ownContext()?.gl;
+    if (!gl) return;
+    const noFloat = butFor(gl, { getExtension: () => null });
+    expect(GpuContext.create(noFloat)).toBeUndefined();
+    const getParameter = (name: number): unknown =>
+      name === gl.MAX_DRAW_BUFFERS ? 1 : gl.getParameter(name);
+    expect(GpuContext.create(butFor(gl, { getParameter }))).toBeUndefined();
+    expect(GpuContext.create({} as WebGLRenderingContext)).toBeUndefined();
+  });
+
+  it('gives textures to the pool once, takes them from it, and counts their bytes', () => {
+    const context = ownContext();
+    if (!context) return;
+    const first = context.take('half', 123, 45, 4);
+    const { bytes, textures } = context;
+    context.give(first);
+    context.give(first);
+    const second = context.take('half', 123, 45, 4);
+    expect(second).toBe(first);
+    const third = context.take('half', 123, 45, 4);
+    expect(third).not.toBe(first);
+    expect(context.bytes - bytes).toBe(123 * 45 * 4 * 8);
+    expect(context.textures - textures).toBe(1);
+    context.give(second);
+    context.give(third);
+  });
+
+  it('deletes what nobody has taken from the pool for some runs', () => {
+    const context = ownContext();
+    if (!context) return;
+    const first = context.take('float', 321, 1);
+    context.give(first);
+    for (let i = 0; i < 3; i++) context.beginRun();
+    const kept = context.take('float', 321, 1);
+    expect(kept).toBe(first);
+    for (let i = 0; i < 9; i++) context.beginRun();
+    expect(context.gl.isTexture(kept.texture)).toBeTrue();
+    context.give(kept);
+    for (let i = 0; i < 9; i++) context.beginRun();
+    expect(context.gl.isTexture(kept.texture)).toBeFalse();
+    const dropped = context.take('float', 321, 1);
+    const before = context.bytes;
+    context.drop(dropped);
+    context.drop(dropped);
+    expect(before - context.bytes).toBe(321 * 16);
+  });
+
+  it('refuses a texture beyond the limit of the device', () => {
+    const context = ownContext();
+    if (!context) return;
+    expect(() => context.take('half', context.maxTextureSize + 1, 1)).toThrowError(
+      /expected \d+ a side at most/,
+    );
+  });
+
+  it('what is beyond the limit of the device is computed by tfjs-webgl, the rest by us', async () => {
+    const context = ownContext();
+    if (!context) return;
+    const compute = async () => {
+      const x = tf.tensor4d(grid(20 * 20 * 8), [1, 20, 20, 8]);
+      const filter = tf.tensor4d(grid(8 * 64, 5), [1, 1, 8, 64]);
+      const y = tf.tidy(() => tf.mean(tf.relu6(tf.conv2d(x, filter, 1, 'same')), [1, 2]));
+      const numbers = await y.data();
+      const rows = explain().layers.map(({ where }) => where);
+      tf.dispose([x, filter, y]);
+      return { numbers, rows };
+    };
+    setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'float32' });
+    const wanted = await compute();
+    const limit = context.maxTextureSize;
+    const writable = context as { maxTextureSize: number };
+    try {
+      // x has 22 rows; the convolution's result 176, and its weights lie in 2048 columns.
+      writable.maxTextureSize = 100;
+      const got = await compute();
+      expect(got.rows.every(where => where === 'gpu')).toBeTrue();
+      expectNear(got.numbers, wanted.numbers, 1e-5);
+    } finally {
+      writable.maxTextureSize = limit;
+    }
+  });
+
+  it('compiles in a rehearsal, and neither draws nor holds anything', () => {
+    const context = ownContext();
+    if (!context) return;
+    const gpu = backend().gpu!;
+    const { bytes, textures } = context;
+    const linked = spyOn(context.gl, 'linkProgram').and.callThrough();
+    const drawn = spyOn(context.gl, 'drawArrays').and.callThrough();
+    // A window that no other spec has.
+    const problem = {
+      inputs: {
+        x: { shape: [1, 9, 9, 5], dtype: 'float32' as const },
+        filter: { shape: [1, 4, 5, 6], dtype: 'float32' as const },
+      },
+      attributes: { strides: [3, 1], dilations: [1, 1], pad: 'same' },
+      outputs: [{ shape: [1, 3, 9, 6], dtype: 'float32' as const }],
+      isList: false,
+    };
+    gpu.prepare(kernels.get('Conv2D')!, problem);
+    gpu.prepare(kernels.get('Conv2D')!, problem);
+    expect(linked).toHaveBeenCalledTimes(1);
+    expect(drawn).not.toHaveBeenCalled();
+    expect([context.bytes, context.textures]).toEqual([bytes, textures]);
+  });
+
+  it('a program that does not link leaves its call to tfjs-webgl', async () => {
+    const context = ownContext();
+    if (!context) return;
+    const { gl } = context;
+    const getProgramParameter = gl.getProgramParameter.bind(gl);
+    spyOn(console, 'warn');
+    spyOn(gl, 'getProgramParameter').and.callFake(
+      (program: WebGLProgram, name: number): unknown => {
+        const texts = gl.getAttachedShaders(program)!.map(shader => gl.getShaderSource(shader)!);
+        const isOurs = texts.some(text => text.includes('int column(int x)'));
+        return isOurs && name === gl.LINK_STATUS ? false : getProgramParameter(program, name);
+      },
+    );
+    setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'float32' });
+    // A window that no other spec has.
+    const x = tf.tensor4d(grid(9 * 9 * 3), [1, 9, 9, 3]);
+    const filter = tf.ones<tf.Rank.R4>([1, 5, 3, 2]);
+    const y = tf.conv2d(x, filter, [1, 3], 'valid');
+    const numbers = await y.data();
+    expect(explain().layers.map(({ op, where }) => [op, where])).toEqual([['Conv2D', 'gpu']]);
+    expect(console.warn).toHaveBeenCalledTimes(1);
+    const values = grid(9 * 9 * 3);
+    const wanted = Array.from({ length: 9 * 2 }, (_, i) => {
+      const start = ((i >> 1) * 9 + 3 * (i & 1)) * 3;
+      return values.subarray(start, start + 15).reduce((a, b) => a + b);
+    });
+    expectNear(
+      numbers,
+      wanted.flatMap(v => [v, v]),
+      1e-4,
+    );
+    tf.dispose([x, filter, y]);
+  });
+});
