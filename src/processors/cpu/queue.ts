@@ -270,6 +270,7 @@ export class Queue {
     if (spread === undefined || !args[spread] || tiles.length === 1) return { tiles };
     // A result's range is noted by each tile for itself, since two must not write to one place.
     const parts = this.arena.alloc(SPREAD_BYTES * tiles.length);
+    if (parts === 0) return whole;
     const numbers = this.spreads(parts, tiles.length);
     tiles.forEach((tile, i) => {
       tile[spread] = parts + SPREAD_BYTES * i;
