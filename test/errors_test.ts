@@ -260,7 +260,12 @@ describe('memory that cannot grow', () => {
       const first = tf.relu6<tf.Tensor4D>(tf.add(scaled, factors));
       const deep = tf.elu<tf.Tensor4D>(tf.depthwiseConv2d(first, w2, 1, 'same'));
       const wide = tf.relu<tf.Tensor4D>(tf.conv2d(first, w3, 2, 'valid'));
-      const pooled = tf.maxPool(tf.concat([first, tf.add(first, deep)], 3), 3, 2, 'same');
+      const pooled = tf.maxPool(
+        tf.concat([first, tf.add<tf.Tensor4D>(first, deep)], 3),
+        3,
+        2,
+        'same',
+      );
       const flat = tf.matMul(tf.reshape(wide, [-1, 16]), w4);
       return [tf.softmax(flat), tf.mean(pooled, [1, 2])];
     });

@@ -172,6 +172,10 @@ describe('queue', () => {
   });
 });
 
+/** As many arguments are taken from the board as the export has parameters. */
+const kernel = (parameters: number, call: (...args: number[]) => unknown) =>
+  Object.defineProperty((...args: number[]) => call(...args), 'length', { value: parameters });
+
 /** A queue whose worker moves when the caller looks at the clock, which it does while it waits. */
 describe('queue and a worker', () => {
   const REAL_NOW = performance.now.bind(performance);
@@ -182,21 +186,17 @@ describe('queue and a worker', () => {
   let pools: number;
   let warnings: string[];
   let helpers: number;
-  /** First elements of the tiles, by who has made them. */
+  /** Where the tiles begin, by who has made them. */
   let made: { caller: number[]; worker: number[] };
   let worker: Calls;
-  /** What happens at the next looks, one after the other; milliseconds gone by until then. */
+  /** What happens at the next looks at the clock, one after the other; milliseconds it is ahead. */
   let looks: (() => void)[];
   let ms: number;
 
   /** f32Unary that notes who was there. */
-  const kernelsOf = (list: number[]) => ({
-    f32Unary: (_op: number, x: number, _n: number, _p0: number, _p1: number, _y: number) => {
-      list.push(x);
-    },
-    f32MinMax: (_x: number, _n: number, spread: number) => {
-      list.push(spread);
-    },
+  const kernelsOf = (list: number[]): Calls => ({
+    f32Unary: kernel(6, (_op, x) => list.push(x)),
+    f32MinMax: kernel(3, (_x, _n, spread) => list.push(spread)),
   });
 
   /** A call in so many tiles of 64 elements or more. */
@@ -209,7 +209,7 @@ describe('queue and a worker', () => {
   beforeEach(() => {
     [pools, helpers, ms, looks, warnings] = [0, 1, 0, [], []];
     made = { caller: [], worker: [] };
-    worker = kernelsOf(made.worker) as unknown as Calls;
+    worker = kernelsOf(made.worker);
     board = new Board(new ArrayBuffer(Board.BYTES));
     const pool = {
       board,
@@ -276,21 +276,14 @@ describe('queue and a worker', () => {
       call();
       const slow: Calls = {
         ...worker,
-        f32Unary: Object.defineProperty(
-          (...args: number[]) => {
-            const before = made.caller.length;
-            // Seven tiles take a look each; then it is waited for.
-            looks.push(...Array.from({ length: 20 }, () => () => undefined));
-            queue.work(queue.mark, 0);
-            while (made.caller.length < before + 7) queue.work(queue.mark, 0);
-            queue.work(queue.mark, 0);
-            ms += asleep;
-            queue.work(queue.mark, 0);
-            worker.f32Unary(...args);
-          },
-          'length',
-          { value: 6 },
-        ),
+        f32Unary: kernel(6, (...args) => {
+          const before = made.caller.length;
+          while (made.caller.length < before + 7) queue.work(queue.mark, 0);
+          queue.work(queue.mark, 0);
+          ms += asleep;
+          queue.work(queue.mark, 0);
+          worker.f32Unary(...args);
+        }),
       };
       new Board(board.memory).take(slow);
       queue.finish();
@@ -307,14 +300,10 @@ describe('queue and a worker', () => {
   it('that is silent for long while it is waited for is given up', () => {
     call();
     const gone: Calls = {
-      f32Unary: Object.defineProperty(
-        () => {
-          looks.push(...Array.from({ length: 200 }, () => () => (ms += 50)));
-          queue.finish();
-        },
-        'length',
-        { value: 6 },
-      ) as () => void,
+      f32Unary: kernel(6, () => {
+        looks.push(...Array.from({ length: 200 }, () => () => (ms += 50)));
+        queue.finish();
+      }),
     };
     new Board(board.memory).take(gone);
     expect(warnings.length).toBe(1);
@@ -327,15 +316,11 @@ describe('queue and a worker', () => {
     call();
     call(1 << 20);
     const late: Calls = {
-      f32Unary: Object.defineProperty(
-        (...args: number[]) => {
-          worker.f32Unary(...args);
-          helpers = 0;
-          while (made.caller.length < 8) queue.work(queue.mark, 0);
-        },
-        'length',
-        { value: 6 },
-      ),
+      f32Unary: kernel(6, (...args) => {
+        worker.f32Unary(...args);
+        helpers = 0;
+        while (made.caller.length < 8) queue.work(queue.mark, 0);
+      }),
     };
     new Board(board.memory).take(late);
     workerTakesAll();
