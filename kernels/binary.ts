@@ -89,9 +89,8 @@ function binary(name: string, result?: DataType): Kernel {
       if (bytes) return [bytes];
       const compare = COMPARISON[name];
       if (compare && util.arraysEqual(a.shape as number[], b.shape as number[])) {
-        return [
-          cpu.upload(comparison(compare, a.buffer.numbers(), b.buffer.numbers()), call.outputs[0]),
-        ];
+        const [left, right] = cpu.downloadAll([a.buffer, b.buffer]);
+        return [cpu.upload(comparison(compare, left, right), call.outputs[0])];
       }
       if (op === undefined || !allFloat(call.inputs)) return cpu.tfjs(call);
       const { shape } = call.outputs[0];

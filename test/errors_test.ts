@@ -234,6 +234,135 @@ describe('bad input', () => {
   });
 });
 
+describe('memory that cannot grow', () => {
+  useMulayer();
+  afterEach(works);
+
+  const random = new Random(5);
+  const [image, other] = [random.floats(12 * 12 * 8), random.floats(12 * 12 * 8)];
+  const filters = [9 * 8 * 16, 9 * 16, 16 * 16, 16 * 8, 16].map(size => random.floats(size));
+
+  /** Weights of a small net with most of what layers are made of. */
+  const makeNet = () => {
+    const shapes = [[3, 3, 8, 16], [3, 3, 16, 1], [1, 1, 16, 16], [16, 8], [16]];
+    return filters.map((numbers, i) => tf.tensor(numbers, shapes[i]));
+  };
+
+  /** Both results are read; what went wrong is in their place. */
+  async function infer(net: readonly tf.Tensor[], numbers = image) {
+    const [w1, w2, w3, w4, factors] = net as [
+      ...[tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor2D],
+      tf.Tensor1D,
+    ];
+    const outputs = tf.tidy(() => {
+      const x = tf.tensor4d(numbers, [1, 12, 12, 8]);
+      const scaled = tf.mul(tf.conv2d(x, w1, 1, 'same'), factors);
+      const first = tf.relu6<tf.Tensor4D>(tf.add(scaled, factors));
+      const deep = tf.elu<tf.Tensor4D>(tf.depthwiseConv2d(first, w2, 1, 'same'));
+      const wide = tf.relu<tf.Tensor4D>(tf.conv2d(first, w3, 2, 'valid'));
+      const pooled = tf.maxPool(
+        tf.concat([first, tf.add<tf.Tensor4D>(first, deep)], 3),
+        3,
+        2,
+        'same',
+      );
+      const flat = tf.matMul(tf.reshape(wide, [-1, 16]), w4);
+      return [tf.softmax(flat), tf.mean(pooled, [1, 2])];
+    });
+    const results = await Promise.allSettled(outputs.map(y => y.data()));
+    tf.dispose(outputs);
+    return results;
+  }
+
+  for (const [precision, run] of [
+    ['float32', 1],
+    ['auto', 1],
+    ['auto', 2],
+    ['auto', 3],
+    ['int8', 2],
+    ['int8', 3],
+  ] as const) {
+    it(`costs an inference wherever it fails, and nothing else: ${precision}, run ${run}`, async () => {
+      setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: precision });
+      const { cpu } = backend();
+      const { heap } = cpu;
+      // As if there were workers, so that steps are issued ahead.
+      spyOnProperty(cpu, 'threads').and.returnValue(2);
+      const allocate = heap.allocate.bind(heap);
+      const before = heap.bytesUsed;
+      const failing = spyOn(heap, 'allocate').and.callFake(allocate);
+      // A third run has an input of another scale.
+      const last = run === 3 ? other.map(v => 100 * v) : other;
+      let wanted: PromiseSettledResult<unknown>[] = [];
+      let failures = 0;
+      for (let at = 0, hasFailed = true; hasFailed; at++) {
+        const net = makeNet();
+        for (let earlier = 1; earlier < run; earlier++) await infer(net);
+        let calls = 0;
+        hasFailed = at === 0;
+        failing.and.callFake((bytes, purpose) => {
+          if (++calls !== at) return allocate(bytes, purpose);
+          hasFailed = true;
+          throw new MemoryError('no more');
+        });
+        const results = await infer(net, last);
+        failing.and.callFake(allocate);
+        if (at === 0) wanted = results;
+        results.forEach((result, i) => {
+          if (result.status === 'fulfilled') {
+            expect(result)
+              .withContext(`result ${i}, allocation ${at}`)
+              .toEqual(wanted[i] as typeof result);
+            return;
+          }
+          failures++;
+          expect(result.reason).withContext(`allocation ${at}`).toBeInstanceOf(MemoryError);
+        });
+        for (const { status } of await infer(net)) expect(status).toBe('fulfilled');
+        tf.dispose(net);
+        expect(heap.bytesUsed).withContext(`after allocation ${at}`).toBe(before);
+      }
+      expect(failures).toBeGreaterThan(10);
+    });
+  }
+});
+
+describe('an error outside of all steps', () => {
+  useMulayer();
+  afterEach(works);
+
+  it('comes to every reader, and nothing is kept', async () => {
+    setFlags({ MULAYER_SPLIT: 'cpu' });
+    const x = tf.ones([3, 4]);
+    const middle = tf.relu(x);
+    const results = [tf.neg(middle), tf.exp(middle)];
+    const useThreads = spyOn(backend().cpu, 'useThreads').and.throwError('no threads today');
+    const reads = results.map(y => y.data());
+    for (const read of reads) await expectAsync(read).toBeRejectedWithError('no threads today');
+    useThreads.and.callThrough();
+    expect(() => middle.dataSync()).toThrowError('no threads today');
+    expectNear(await tf.neg(x).data(), new Float32Array(12).fill(-1));
+  });
+
+  it('in the middle of a run leaves what was computed before', async () => {
+    setFlags({ MULAYER_SPLIT: 'cpu' });
+    const x = tf.ones([3, 4]);
+    const [first, second] = [tf.neg(x), tf.exp(x)];
+    const third = tf.square(second);
+    const { cpu } = backend();
+    const mark = spyOnProperty(cpu, 'mark').and.callFake(() => {
+      if (backend().isHost(first.dataId)) throw new Error('no marks today');
+      return cpu.heap.queue.mark;
+    });
+    const reads = [first, second, third].map(y => y.data());
+    expectNear(await reads[0], new Float32Array(12).fill(-1));
+    for (const read of reads.slice(1)) {
+      await expectAsync(read).toBeRejectedWithError('no marks today');
+    }
+    mark.and.callFake(() => cpu.heap.queue.mark);
+  });
+});
+
 describe('tensors without elements', () => {
   useMulayer();
   const zeros = (...shape: number[]) => tf.zeros(shape);

@@ -85,6 +85,22 @@ export class Executor {
    *   programs compiled, but what is observed says nothing of real inputs and is forgotten.
    */
   *run(nodes: readonly Node[], settings: Settings, isRehearsal: boolean): Generator<Pause, void> {
+    try {
+      yield* this.runAll(nodes, settings, isRehearsal);
+    } catch (error) {
+      // Of no step alone: so of all that are left, whose readers are told and whose inputs freed.
+      const left = nodes.filter(({ outputs }) => outputs.some(value => value.pending));
+      if (left.length === 0) throw error;
+      for (const value of left.flatMap(({ outputs }) => outputs)) value.error = error as Error;
+      this.retire({ members: left });
+    }
+  }
+
+  private *runAll(
+    nodes: readonly Node[],
+    settings: Settings,
+    isRehearsal: boolean,
+  ): Generator<Pause, void> {
     const start = performance.now();
     this.gpu?.beginRun(settings.precision !== 'float32');
     this.cpu.useThreads(settings.threads);
@@ -173,7 +189,7 @@ export class Executor {
   }
 
   /** The step is done, and needs its inputs no longer. */
-  private retire({ members }: Step): void {
+  private retire({ members }: Pick<Step, 'members'>): void {
     const outputs = members.flatMap(member => member.outputs);
     for (const value of outputs) value.producer = undefined;
     for (const member of members) this.graph.endUses(member);

@@ -172,9 +172,11 @@ export class Board {
 
   /** Caller: whether there is room for a job of so many tiles. */
   hasRoom(tiles: number): boolean {
-    const { pending } = this;
+    // Looked at once: others finish jobs meanwhile, and behind the last one there is none to measure.
+    const { openJob } = this;
+    const pending = (Atomics.load(this.words, POSTED) + 1 - openJob) & JOB_MASK;
     if (pending === 0) return true;
-    const used = (this.nextTile - this.words[wordsOf(this.openJob) + FIRST]) & (TILES - 1);
+    const used = (this.nextTile - this.words[wordsOf(openJob) + FIRST]) & (TILES - 1);
     return pending < JOBS && used + tiles < TILES;
   }
 
@@ -218,6 +220,27 @@ export class Board {
       return true;
     }
     return false;
+  }
+
+  /**
+   * Caller: the same jobs on a memory of its own, for when workers have been terminated. They may live
+   * on for a while, but here they get no more tiles, and nobody counts those that they still finish.
+   */
+  desert(): Board {
+    const { words } = this;
+    const tickets = Array.from({ length: JOBS }, (_, job) =>
+      Atomics.exchange(words, wordsOf(job) + TICKETS, 0),
+    );
+    // Before the states of tiles: what is finished in between may be done, or be done again.
+    const finished = Atomics.load(words, FINISHED);
+    const board = new Board(new ArrayBuffer(Board.BYTES));
+    board.words.set(words);
+    board.args.set(this.args);
+    board.ends.set(this.ends);
+    board.nextTile = this.nextTile;
+    board.words[FINISHED] = finished;
+    tickets.forEach((ticket, job) => (board.words[wordsOf(job) + TICKETS] = ticket));
+    return board;
   }
 
   /**

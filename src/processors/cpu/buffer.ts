@@ -180,6 +180,12 @@ export class CpuBuffer implements Buffer {
     return part;
   }
 
+  /** Makes floats of bytes, so that `numbers` asks for no memory. */
+  widen(): void {
+    if (this.base) this.base.buffer.widen();
+    else if (this.bytesForm) this.address();
+  }
+
   /** A buffer without gaps: this one, or a copy the caller must free. */
   dense(): CpuBuffer {
     return this.isContiguous ? this : CpuBuffer.ofNumbers(this.heap, this.dtype, this.numbers());

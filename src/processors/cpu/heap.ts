@@ -85,7 +85,12 @@ export class Heap {
     // Workers of one pool after the other have the same blocks.
     const scratches: number[] = [];
     const openPool = (helpers: number) => {
-      while (scratches.length < helpers) scratches.push(arena.alloc(SCRATCH_BYTES));
+      while (scratches.length < helpers) {
+        const scratch = arena.alloc(SCRATCH_BYTES);
+        // No memory for it: a worker less.
+        if (scratch === 0) break;
+        scratches.push(scratch);
+      }
       return new Pool({ module, memory }, scratches.slice(0, helpers));
     };
     const queue = new Queue(kernels, memory, arena, relaxed, shared && openPool);

@@ -151,8 +151,9 @@ export function packWeights(
     const { pack, packedBytes, largest } = LAYOUTS[product];
     return cpu.withScratch(8 * n, scales => {
       const sums = scales + 4 * n;
-      const block = cpu.block(kernels[packedBytes](segments, segmentLength, n), 'packed');
+      // Before the block, which nobody would give back if there were no memory for this.
       const from = w.buffer.address();
+      const block = cpu.block(kernels[packedBytes](segments, segmentLength, n), 'packed');
       const [to, pitch] = [block.pointer, w.buffer.pitch(n)];
       kernels[pack](from, segments, segmentLength, n, pitch, to, scales, sums, largest);
       return new PackedWeights(

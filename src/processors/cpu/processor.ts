@@ -45,6 +45,12 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return buffer.numbers();
   }
 
+  /** Of several buffers: where the heap grows for one, the numbers of those before it would be gone. */
+  downloadAll(buffers: readonly CpuBuffer[]): Numbers[] {
+    for (const buffer of buffers) buffer.widen();
+    return buffers.map(buffer => buffer.numbers());
+  }
+
   reshape(buffer: CpuBuffer): CpuBuffer {
     return buffer; // Row-major numbers have no shape of their own.
   }
@@ -59,9 +65,11 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   ): CpuBuffer {
     const inner = util.sizeFromShape(shape.slice(axis + 1));
     const view = CpuBuffer.view(buffer, shape[axis] * inner, from * inner, to * inner);
-    return axis === shape.length - 1 || inner * (to - from) === 0
-      ? view
-      : CpuBuffer.ofNumbers(this.heap, dtype, view.numbers());
+    if (axis === shape.length - 1 || inner * (to - from) === 0) return view;
+    const numbers = view.numbers();
+    // Numbers on the heap move when it grows.
+    const isLent = buffer.isOnHeapOnly && view.isContiguous;
+    return CpuBuffer.ofNumbers(this.heap, dtype, isLent ? numbers.slice() : numbers);
   }
 
   join(parts: readonly CpuBuffer[], specs: readonly Spec[], whole: Spec): CpuBuffer {
@@ -239,8 +247,9 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   tfjs({ name, inputs, isList, attributes, outputs }: Call<CpuBuffer>): CpuBuffer[] {
     const cpu = child('cpu');
     const infos: Named<TensorInfo> = {};
-    for (const [key, { buffer, shape, dtype }] of Object.entries(inputs)) {
-      const dataId = cpu.write(buffer.numbers(), shape as number[], dtype);
+    const all = this.downloadAll(Object.values(inputs).map(({ buffer }) => buffer));
+    for (const [i, [key, { shape, dtype }]] of Object.entries(inputs).entries()) {
+      const dataId = cpu.write(all[i], shape as number[], dtype);
       infos[key] = { dataId, shape: shape as number[], dtype };
     }
     try {
@@ -248,9 +257,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
       return results.map((result, i) => {
         // A kernel may hand an input's own numbers through, which may lie on the heap: copy.
         const numbers = takeNumbers('cpu', result) as Numbers;
-        const lent = Object.values(inputs).some(
-          input => input.buffer.numbers().buffer === numbers.buffer,
-        );
+        const lent = all.some(input => input.buffer === numbers.buffer);
         return this.upload(lent ? numbers.slice() : numbers, outputs[i]);
       });
     } finally {
@@ -265,8 +272,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     toPitch: number,
     at: number,
   ): void {
-    const target = to.numbers();
-    const source = from.numbers();
+    const [source, target] = this.downloadAll([from, to]);
     for (let row = 0, i = 0; i < source.length; row++, i += width) {
       target.set(source.subarray(i, i + width), row * toPitch + at);
     }

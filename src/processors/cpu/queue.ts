@@ -55,8 +55,14 @@ const LARGEST_TILE_NS = 4_000_000;
 const TILES_PER_THREAD = 4;
 const LONG_TILE_NS = 50_000;
 
-/** Milliseconds without a tile finished after which a worker counts as dead. */
+/** Milliseconds of waiting without a job finished after which a worker counts as dead. */
 const PATIENCE_MS = 5000;
+
+/**
+ * No more than this counts from one look to the next: in between nobody waited (there was nothing to
+ * do) or nobody ran (a debugger, a lid closed), and the workers are not to blame.
+ */
+const GLANCE_MS = 100;
 
 /** Bytes of a spread, f32 [min x4 | max x4]: the range of a result before it becomes bytes. */
 const SPREAD_BYTES = 32;
@@ -79,8 +85,8 @@ export class Queue {
   private called = 0;
   /** How often somebody has looked at the heap, and so waited for what was under way. */
   waits = 0;
-  /** Jobs that were over, and when that was, when we last saw another one finished. */
-  private silentSince = { over: -1, ms: 0 };
+  /** Jobs that were over when somebody last waited, and for how long that has been so. */
+  private silence = { over: -1, ms: 0, lookedAt: 0 };
   private error: Error | undefined;
   private wanted = 1;
   private pool: Pool | undefined;
@@ -95,7 +101,7 @@ export class Queue {
     private readonly memory: WebAssembly.Memory,
     private readonly arena: Arena,
     private readonly relaxed: boolean,
-    private readonly openPool: ((helpers: number) => Pool) | undefined,
+    private openPool: ((helpers: number) => Pool) | undefined,
   ) {
     const kernels: Record<string, unknown> = {};
     for (const name of Object.keys(raw)) kernels[name] = this.facade(name as keyof WasmKernels);
@@ -208,7 +214,8 @@ export class Queue {
 
   dispose(): void {
     this.pool?.dispose();
-    this.pool = undefined;
+    this.pool = this.openPool = undefined;
+    this.wanted = 1;
     this.waiting.length = 0;
     this.board = new Board(new ArrayBuffer(Board.BYTES));
   }
@@ -243,7 +250,8 @@ export class Queue {
       this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
     }
     while (!this.board.hasRoom(tiles.length)) {
-      this.work(this.called - this.board.pending + 1, Infinity);
+      // Others may have finished the last job since: there is none behind it to wait for.
+      this.work(Math.min(this.called - this.board.pending + 1, this.called), Infinity);
     }
     this.board.post(kernel, tiles);
     this.called++;
@@ -297,15 +305,26 @@ export class Queue {
     const { board } = this;
     while (!board.hasTile && !board.isStuck && !this.isOver(mark)) {
       const now = performance.now();
-      const over = this.called - board.pending;
-      if (over !== this.silentSince.over) this.silentSince = { over, ms: now };
-      if (now - this.silentSince.ms > PATIENCE_MS) {
-        this.pool?.fail(`silent for ${PATIENCE_MS} ms`);
+      if (this.silentFor(now) > PATIENCE_MS) this.pool?.fail(`silent for ${PATIENCE_MS} ms`);
+      if (!this.pool || this.pool.helpers === 0) {
+        this.board = board.desert();
+        if (this.isBusy) this.repair(true);
+        break;
       }
-      if (!this.pool || this.pool.helpers === 0) this.repair(true);
-      else if (now > until) return false;
+      if (now > until) return false;
     }
     return true;
+  }
+
+  /** Milliseconds for which somebody has waited without seeing a job finished. */
+  private silentFor(now: number): number {
+    const { silence } = this;
+    const over = this.called - this.board.pending;
+    silence.ms =
+      over === silence.over ? silence.ms + Math.min(now - silence.lookedAt, GLANCE_MS) : 0;
+    silence.over = over;
+    silence.lookedAt = now;
+    return silence.ms;
   }
 
   private repair(all = false): void {

@@ -17,13 +17,17 @@
  * right within a factor of 3.
  */
 import type { TiledKernel } from './board.js';
+import { MAX_TILES } from './board.js';
 
 export interface Division {
   /** What the whole call takes on one thread; nanoseconds. */
   ns: number;
   /** Index of a pointer to the range of the result, which tiles must not share; 0 where absent. */
   spread?: number;
-  /** Arguments of at most `count` calls that together do the same; not always that many. */
+  /**
+   * Arguments of calls that together do the same: at most `count`, or where a product is cut both
+   * ways about as many; never more than MAX_TILES.
+   */
   parts(count: number): number[][];
 }
 
@@ -416,7 +420,10 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
       // The longer way first: each tile reads all of the other operand.
       const columnsFirst = n > m;
       const along = Math.min(count, columnsFirst ? mostColumns : mostPixels);
-      const across = Math.min(Math.ceil(count / along), columnsFirst ? mostPixels : mostColumns);
+      const across = Math.min(
+        ...[Math.ceil(count / along), Math.floor(MAX_TILES / along)],
+        columnsFirst ? mostPixels : mostColumns,
+      );
       const [columnCount, pixelCount] = columnsFirst ? [along, across] : [across, along];
       const parts = [];
       for (const [firstPixel, endPixel] of ranges(m, rowGrain, pixelCount)) {

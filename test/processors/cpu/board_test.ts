@@ -71,6 +71,31 @@ describe('board', () => {
     }
   });
 
+  it('has room whenever others finish the last job while it looks', () => {
+    const { kernels } = recorder();
+    for (let look = 1; look < 5; look++) {
+      board = new Board(new ArrayBuffer(Board.BYTES));
+      const other = new Board(board.memory);
+      // The ring of tiles is at its end, where no job has been before.
+      for (const size of [511, 511, 511, 511]) {
+        board.post('f32Unary', tiles(size));
+        takeAll(other, kernels);
+      }
+      board.post('f32Unary', tiles(3));
+      const { load } = Atomics;
+      let looks = 0;
+      Atomics.load = ((words: Int32Array, at: number) => {
+        if (++looks === look) takeAll(other, kernels);
+        return load(words, at);
+      }) as typeof load;
+      try {
+        expect(board.hasRoom(MAX_TILES)).withContext(`at look ${look}`).toBeTrue();
+      } finally {
+        Atomics.load = load;
+      }
+    }
+  });
+
   it('has nothing for who asks again, however often', () => {
     const { seen, kernels } = recorder();
     board.post('f32Unary', tiles(2));

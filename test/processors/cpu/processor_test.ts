@@ -41,6 +41,46 @@ describe('CpuProcessor', () => {
     buffer.free();
   });
 
+  /** Without shared memory growing takes all views away. */
+  const grow = ({ heap }: CpuProcessor) => {
+    const bytes = heap.size;
+    heap.free(heap.allocate(bytes, 'copy'), bytes, 'copy');
+    expect(heap.size).toBeGreaterThan(bytes);
+  };
+
+  it('a slice stays what it is when the heap grows', async () => {
+    const own = await CpuProcessor.create(true, false);
+    const spec = { shape: [3, 2], dtype: 'float32' } as const;
+    const buffer = own.fill(spec, y => own.heap.f32(y.address(), 6).set([1, 2, 3, 4, 5, 6]));
+    const part = own.slice(buffer, spec, 0, 1, 2);
+    grow(own);
+    expect([...own.download(part)]).toEqual([3, 4]);
+    buffer.free();
+    expect([...own.download(part)]).toEqual([3, 4]);
+  });
+
+  it('tfjs gets all its inputs where one more of them makes the heap grow', async () => {
+    const own = await CpuProcessor.create(true, false);
+    const size = own.heap.size;
+    const spec = { shape: [size], dtype: 'float32' } as const;
+    const a = own.fill({ shape: [1], dtype: 'float32' }, y => own.heap.f32(y.address(), 1).fill(7));
+    // As floats it is four times as large.
+    const b = own.fillBytes(spec, { scale: 1, zero: 0 }, ({ pointer }) =>
+      own.heap.u8(pointer, size).fill(2),
+    );
+    const [sum] = own.tfjs({
+      ...{ name: 'Add', isList: false, attributes: {}, outputs: [spec], int8: false },
+      inputs: {
+        a: { buffer: a, shape: [1], dtype: 'float32' },
+        b: { buffer: b, shape: [size], dtype: 'float32' },
+      } as never,
+    });
+    expect(own.download(sum).length).toBe(size);
+    expect(own.download(sum).every(v => v === 9)).toBeTrue();
+    for (const buffer of [a, b, sum]) buffer.free();
+    expect(own.memory()).toBe(0);
+  });
+
   it('joins parts along the last axis', () => {
     const [a, b] = [upload(1, 2, 5, 6), upload(3, 7)];
     const spec = (width: number) => ({ shape: [2, width], dtype: 'float32' }) as const;

@@ -1,8 +1,14 @@
 /**
  * src/processors/cpu/queue.ts: a caller cannot tell that a call returns before it is done. One
- * thread; `pool_browser_test.ts` has more.
+ * thread, or workers whose every move the spec makes; `pool_browser_test.ts` has real ones.
  */
+import { Arena } from '../../../src/processors/cpu/arena.js';
+import type { Calls } from '../../../src/processors/cpu/board.js';
+import { Board } from '../../../src/processors/cpu/board.js';
 import { Heap } from '../../../src/processors/cpu/heap.js';
+import type { Pool } from '../../../src/processors/cpu/pool.js';
+import { Queue } from '../../../src/processors/cpu/queue.js';
+import type { WasmKernels } from '../../../wasm/exports';
 import { Random } from '../../wasm/random';
 
 /** Elements that take more than one tile: f32Unary's exp costs 2 ns each. */
@@ -163,5 +169,190 @@ describe('queue', () => {
     exp(x, y);
     expect(heap.f32(y, LARGE).every(v => v === 1)).toBeTrue();
     expect(heap.queue.threads).toBe(1);
+  });
+});
+
+/** As many arguments are taken from the board as the export has parameters. */
+const kernel = (parameters: number, call: (...args: number[]) => unknown) =>
+  Object.defineProperty((...args: number[]) => call(...args), 'length', { value: parameters });
+
+/** A queue whose worker moves when the caller looks at the clock, which it does while it waits. */
+describe('queue and a worker', () => {
+  const REAL_NOW = performance.now.bind(performance);
+  let board: Board;
+  let memory: WebAssembly.Memory;
+  let arena: Arena;
+  let queue: Queue;
+  let pools: number;
+  let warnings: string[];
+  let helpers: number;
+  /** Where the tiles begin, by who has made them. */
+  let made: { caller: number[]; worker: number[] };
+  let worker: Calls;
+  /** What happens at the next looks at the clock, one after the other; milliseconds it is ahead. */
+  let looks: (() => void)[];
+  let ms: number;
+
+  /** f32Unary that notes who was there. */
+  const kernelsOf = (list: number[]): Calls => ({
+    f32Unary: kernel(6, (_op, x) => list.push(x)),
+    f32MinMax: kernel(3, (_x, _n, spread) => list.push(spread)),
+  });
+
+  /** A call in so many tiles of 64 elements or more. */
+  const call = (x = 0) => queue.kernels.f32Unary(EXP, x, 100_000, 0, 0, 1 << 30);
+  const workerTakes = () => new Board(board.memory).take(worker);
+  const workerTakesAll = () => {
+    while (workerTakes());
+  };
+
+  beforeEach(() => {
+    [pools, helpers, ms, looks, warnings] = [0, 1, 0, [], []];
+    made = { caller: [], worker: [] };
+    worker = kernelsOf(made.worker);
+    board = new Board(new ArrayBuffer(Board.BYTES));
+    const pool = {
+      board,
+      get helpers() {
+        return helpers;
+      },
+      fail(reason: string) {
+        warnings.push(reason);
+        helpers = 0;
+      },
+      dispose: () => (helpers = 0),
+    };
+    const open = () => {
+      pools++;
+      return pool as unknown as Pool;
+    };
+    memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
+    arena = new Arena(memory, 64);
+    const raw = kernelsOf(made.caller) as unknown as WasmKernels;
+    queue = new Queue(raw, memory, arena, true, open);
+    queue.threads = 2;
+    let looked = 0;
+    spyOn(performance, 'now').and.callFake(() => {
+      if (looked++ > 1e6) throw new Error('the caller waits for ever');
+      looks.shift()?.();
+      return REAL_NOW() + ms;
+    });
+  });
+
+  const sorted = (list: number[]) => [...list].sort((a, b) => a - b);
+
+  it('takes its share', () => {
+    call();
+    const tiles = board.pending;
+    expect(tiles).toBe(1);
+    workerTakes();
+    queue.finish();
+    expect(made.worker).toEqual([0]);
+    expect(new Set(made.caller).size).toBe(made.caller.length);
+    expect(made.caller.length).toBe(7);
+  });
+
+  it('finishes the last job while the caller finds no room: the next one goes on', () => {
+    call();
+    const { hasRoom } = Board.prototype;
+    let asked = 0;
+    spyOn(board, 'hasRoom').and.callFake(tiles => {
+      if (asked++ > 0) return hasRoom.call(board, tiles);
+      workerTakesAll();
+      return false;
+    });
+    call(1 << 16);
+    expect(asked).toBe(2);
+    queue.finish();
+    expect(warnings).toEqual([]);
+    expect(made.worker.length).toBe(8);
+    expect(made.caller.length).toBe(8);
+    expect(queue.isBusy).toBeFalse();
+  });
+
+  it('is not silent because the page had nothing to do, or slept', () => {
+    /** The caller makes all but the first tile, and waits for the worker, who was asleep so long. */
+    const waitFor = (asleep: number) => {
+      call();
+      const slow: Calls = {
+        ...worker,
+        f32Unary: kernel(6, (...args) => {
+          const before = made.caller.length;
+          while (made.caller.length < before + 7) queue.work(queue.mark, 0);
+          queue.work(queue.mark, 0);
+          ms += asleep;
+          queue.work(queue.mark, 0);
+          worker.f32Unary(...args);
+        }),
+      };
+      new Board(board.memory).take(slow);
+      queue.finish();
+    };
+    for (const asleep of [0, 60_000, 60_000]) {
+      waitFor(asleep);
+      ms += 60_000;
+    }
+    expect(warnings).toEqual([]);
+    expect(made.worker.length).toBe(3);
+    expect(made.caller.length).toBe(21);
+  });
+
+  it('that is silent for long while it is waited for is given up', () => {
+    call();
+    const gone: Calls = {
+      f32Unary: kernel(6, () => {
+        looks.push(...Array.from({ length: 200 }, () => () => (ms += 50)));
+        queue.finish();
+      }),
+    };
+    new Board(board.memory).take(gone);
+    expect(warnings.length).toBe(1);
+    expect(warnings[0]).toMatch(/silent for \d+ ms/);
+    expect(sorted(made.caller)[0]).toBe(0);
+    expect(made.caller.length).toBe(8);
+  });
+
+  it('that was terminated and lives on for a while changes nothing of what is under way', () => {
+    call();
+    call(1 << 20);
+    const late: Calls = {
+      f32Unary: kernel(6, (...args) => {
+        worker.f32Unary(...args);
+        helpers = 0;
+        while (made.caller.length < 8) queue.work(queue.mark, 0);
+      }),
+    };
+    new Board(board.memory).take(late);
+    workerTakesAll();
+    queue.finish();
+    expect(made.worker).toEqual([0]);
+    // Its tile is made again; those of the second call once each, after those of the first.
+    expect(sorted(made.caller.slice(0, 8))[0]).toBe(0);
+    const second = made.caller.slice(8);
+    expect(second.length).toBe(8);
+    expect(second[0]).toBe(1 << 20);
+    expect(second).toEqual(sorted([...new Set(second)]));
+  });
+
+  it('where there is no memory for the ranges of tiles, there is one tile', () => {
+    const spread = arena.alloc(32);
+    while (arena.alloc(64) !== 0);
+    queue.kernels.f32MinMax(64, 1_000_000, spread);
+    queue.finish();
+    expect([...made.caller, ...made.worker]).toEqual([spread]);
+  });
+
+  it('no worker starts after the end', () => {
+    call();
+    queue.finish();
+    expect(pools).toBe(1);
+    queue.dispose();
+    queue.threads = 4;
+    const before = made.caller.length;
+    call();
+    queue.finish();
+    expect(made.caller.length).toBeGreaterThan(before);
+    expect(pools).toBe(1);
+    expect(queue.threads).toBe(1);
   });
 });

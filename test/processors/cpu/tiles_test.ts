@@ -3,7 +3,7 @@
  * need nothing that lies elsewhere.
  */
 import type { Calls } from '../../../src/processors/cpu/board.js';
-import { KERNELS } from '../../../src/processors/cpu/board.js';
+import { KERNELS, MAX_TILES } from '../../../src/processors/cpu/board.js';
 import { divide } from '../../../src/processors/cpu/tiles.js';
 import { itOn } from '../../wasm/instantiate';
 import { CALLS } from './calls.js';
@@ -59,6 +59,20 @@ describe('tiles', () => {
       expect(Math.max(...parts))
         .withContext(wanted)
         .toBe(3);
+    }
+  });
+
+  it('a product cut both ways has no more tiles than a job may have', () => {
+    // x [m,64] * w [64,n]: so many rows or columns that one way is not quite enough.
+    for (const [m, n] of [
+      [24_550, 1320],
+      [1320, 24_550],
+      [15_000, 6400],
+    ]) {
+      const args = [64, m, m, 64, 0, 1, 64, 64, 128, n, n, 0, 0, 0, 0, 192, n];
+      const parts = divide('f32Gemm', args, true)!.parts(MAX_TILES);
+      expect(parts.length).toBeLessThanOrEqual(MAX_TILES);
+      expect(parts.length).toBeGreaterThan(MAX_TILES / 2);
     }
   });
 
