@@ -55,19 +55,18 @@ const SLOW = 10_000;
 
 /** Collects what ran; prints what failed as soon as it has. */
 function Tally(settings) {
-  const tally = { passed: 0, failed: 0, skipped: 0, notes: [] };
-  const note = text => {
-    tally.notes.push(text);
-    console.log(text);
-  };
+  const tally = { passed: 0, failed: 0, skipped: 0, isGone: false, last: 'nothing' };
   this.adapters = [];
   this.onSpecComplete = (browser, { skipped, success, fullName, log, time }) => {
     tally[skipped ? 'skipped' : success ? 'passed' : 'failed']++;
-    if (!skipped && !success) note(`✗ ${fullName}\n${indented(log.join('\n'))}`);
+    tally.last = fullName;
+    if (!skipped && !success) console.log(`✗ ${fullName}\n${indented(log.join('\n'))}`);
     if (time > SLOW) console.log(`  ${(time / 1000).toFixed(1)} s: ${fullName}`);
   };
   this.onBrowserError = (browser, error) => {
-    note(`✗ ${browser.name}: ${indented(String(error?.message ?? error)).trim()}`);
+    const text = String(error?.message ?? error);
+    tally.isGone ||= text.startsWith('Disconnected');
+    console.log(`✗ ${browser.name}: ${indented(text).trim()}`);
   };
   this.onBrowserLog = (browser, log, type) => {
     if (type === 'error') console.log(indented(`console.${type}: ${log}`));

@@ -118,20 +118,18 @@ function check(name) {
   return row(name, 'checks', { passed: ok ? 1 : 0, failed: ok ? 0 : 1 }, start);
 }
 
-/** Runs one suite in one browser. What cannot run at all counts as one failure. */
+/**
+ * Runs one suite in one browser. What cannot run at all counts as one failure. A browser that ends by
+ * itself in the middle (WebKitGTK did, in one run of thirty) gets a second try, and no third.
+ */
 async function run(browser, suite, bundle, args, least) {
   console.log(`\n── ${suite} in ${browser}`);
   const start = Date.now();
-  const { default: karma } = await import('karma');
-  let tally = { passed: 0, failed: 0, skipped: 0, notes: [] };
-  const config = await karma.config.parseConfig(
-    `${ROOT}karma.conf.js`,
-    { browsers: [browser], mulayer: { bundle, args, done: result => (tally = result) } },
-    { promiseConfig: true, throwErrors: true },
-  );
-  const exitCode = await new Promise(resolve => {
-    new karma.Server(config, resolve).start();
-  });
+  let { exitCode, tally } = await runKarma(browser, bundle, args);
+  if (tally.isGone && tally.failed === 0) {
+    console.log(`! ${browser} ended by itself, after: ${tally.last}. Once more`);
+    ({ exitCode, tally } = await runKarma(browser, bundle, args));
+  }
   const ran = tally.passed + tally.failed;
   if (ran < least) {
     console.log(`✗ ${suite} in ${browser}: expected at least ${least} specs, ${ran} ran`);
@@ -141,6 +139,20 @@ async function run(browser, suite, bundle, args, least) {
     tally.failed++;
   }
   return row(browser, suite, tally, start);
+}
+
+async function runKarma(browser, bundle, args) {
+  const { default: karma } = await import('karma');
+  let tally = { passed: 0, failed: 0, skipped: 0, isGone: false, last: 'nothing' };
+  const config = await karma.config.parseConfig(
+    `${ROOT}karma.conf.js`,
+    { browsers: [browser], mulayer: { bundle, args, done: result => (tally = result) } },
+    { promiseConfig: true, throwErrors: true },
+  );
+  const exitCode = await new Promise(resolve => {
+    new karma.Server(config, resolve).start();
+  });
+  return { exitCode, tally };
 }
 
 function row(where, what, { passed, failed, skipped = 0 }, start) {
