@@ -14,10 +14,11 @@
 import type { WasmKernels } from '../../../wasm/exports.js';
 import type { Arena } from './arena.js';
 import type { Calls, TiledKernel } from './board.js';
-import { Board, KERNELS, MAX_TILES } from './board.js';
+import { Board, KERNELS, SPREAD_BYTES } from './board.js';
 import type { Pool } from './pool.js';
 import { NO_SPREAD } from './quantisation.js';
-import { divide } from './tiles.js';
+import type { Cut, Division } from './tiles.js';
+import { MAX_TILES, divide } from './tiles.js';
 
 /** Exports that touch no operand: they need not wait. */
 const AT_ONCE: readonly (keyof WasmKernels)[] = [
@@ -33,13 +34,10 @@ const AT_ONCE: readonly (keyof WasmKernels)[] = [
 /** A call below this, in nanoseconds, is not worth waking anybody: that takes 5 to 50 µs. */
 const WORTH_WAKING_NS = 60_000;
 
-/** While calls are under way everybody is awake. */
+/** While calls are under way, and for a moment afterwards, everybody is awake. */
 const WORTH_NS = 10_000;
 
-/**
- * A tile is not smaller than this: taking one costs 1 µs. MobileNet v1 on 16 threads: 3.9 ms with 60
- * and 15 µs for these two, 3.2 with 10 and 4.
- */
+/** A tile is not smaller than this, in nanoseconds: taking one costs half a microsecond or more. */
 const SMALLEST_TILE_NS = 4_000;
 
 /**
@@ -49,11 +47,11 @@ const SMALLEST_TILE_NS = 4_000;
 const LARGEST_TILE_NS = 4_000_000;
 
 /**
- * Tiles for each thread, so that a slow core does not hold the others up; twice as many where they
- * are long enough. VGG-16's convolutions on 16 threads: 20.0 ms with 4 always, 17.9 with 8.
+ * Tiles for each thread at most, so that a slow core does not hold the others up; fewer where they
+ * would be smaller than this.
  */
-const TILES_PER_THREAD = 4;
-const LONG_TILE_NS = 50_000;
+const TILES_PER_THREAD = 8;
+const TILE_NS = 10_000;
 
 /** Milliseconds of waiting without a job finished after which a worker counts as dead. */
 const PATIENCE_MS = 5000;
@@ -64,13 +62,21 @@ const PATIENCE_MS = 5000;
  */
 const GLANCE_MS = 100;
 
-/** Bytes of a spread, f32 [min x4 | max x4]: the range of a result before it becomes bytes. */
-const SPREAD_BYTES = 32;
+/** Ranges of tiles that have not been seen yet. */
+const NO_SPREADS = Float32Array.from({ length: 8 * MAX_TILES }, (_, i) => NO_SPREAD[i % 8]);
 
-interface Job {
-  tiles: number[][];
-  /** Where the range of all tiles' results is noted, if it is, and where those of the tiles are. */
-  spread?: { whole: number; parts: number };
+const WHOLE: Cut = [1, 1];
+
+/** Without relaxed SIMD these are the same functions under other names, by which they divide. */
+const IN_BASELINE: Partial<Record<string, TiledKernel>> = {
+  qu8Gemm: 'qu8GemmI16',
+  qs8Pack: 'qs8PackI16',
+};
+
+/** By which name a kernel is on the board, if it can be. */
+export function tiledKernel(name: string, relaxed: boolean): TiledKernel | undefined {
+  const alias = relaxed ? undefined : IN_BASELINE[name];
+  return alias ?? KERNELS.find(kernel => kernel === name);
 }
 
 export class Queue {
@@ -220,6 +226,11 @@ export class Queue {
     this.board = new Board(new ArrayBuffer(Board.BYTES));
   }
 
+  /** Whether workers look for work. */
+  private get isAwake(): boolean {
+    return this.threads > 1 && !this.pool!.board.isAsleep;
+  }
+
   private isOver(mark: number): boolean {
     return this.called - this.board.pending >= mark;
   }
@@ -231,7 +242,7 @@ export class Queue {
   private facade(name: keyof WasmKernels): (...args: number[]) => unknown {
     const own = this.calls[name];
     if (AT_ONCE.includes(name)) return own;
-    const tiled = KERNELS.find(kernel => kernel === name);
+    const tiled = tiledKernel(name, this.relaxed);
     if (tiled) return (...args) => this.call(tiled, args);
     return (...args) => {
       this.wait();
@@ -240,54 +251,49 @@ export class Queue {
   }
 
   private call(kernel: TiledKernel, args: number[]): void {
-    const { tiles, spread } = this.jobOf(kernel, args);
+    const division = divide(kernel, args);
+    const cut = division ? this.cutOf(division) : WHOLE;
+    const tiles = cut[0] * cut[1];
     if (!this.isBusy) {
       this.settle();
-      if (tiles.length === 1) {
+      if (tiles === 1) {
         this.calls[kernel](...args);
         return;
       }
       this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
     }
-    while (!this.board.hasRoom(tiles.length)) {
+    // A result's range is noted by each tile for itself, since two must not write to one place.
+    const at = tiles > 1 ? (division!.spread ?? 0) : 0;
+    const parts = at > 0 && args[at] > 0 ? this.arena.alloc(SPREAD_BYTES * tiles) : 0;
+    const hasMemory = parts > 0 || at === 0 || args[at] === 0;
+    if (parts > 0) this.spreads(parts, tiles).set(NO_SPREADS.subarray(0, 8 * tiles));
+    while (!this.board.hasRoom(tiles)) {
       // Others may have finished the last job since: there is none behind it to wait for.
       this.work(Math.min(this.called - this.board.pending + 1, this.called), Infinity);
     }
-    this.board.post(kernel, tiles);
+    this.board.post(kernel, args, hasMemory ? cut : WHOLE, parts);
     this.called++;
-    if (spread) this.afterwards(() => this.foldSpreads(spread, tiles.length));
+    if (parts > 0) this.afterwards(() => this.foldSpreads(args[at], parts, tiles));
   }
 
-  private jobOf(kernel: TiledKernel, args: number[]): Job {
-    const whole = { tiles: [args] };
-    const division = divide(kernel, args, this.relaxed);
-    if (!division) return whole;
-    const { ns, spread } = division;
+  /** How often a call is cut for the threads at work. */
+  private cutOf(division: Division): Cut {
+    const { ns } = division;
     let count = Math.ceil(ns / LARGEST_TILE_NS);
-    if (this.wanted > 1 && ns >= (this.isBusy ? WORTH_NS : WORTH_WAKING_NS)) {
+    let threads = 1;
+    if (this.wanted > 1 && ns >= (this.isBusy || this.isAwake ? WORTH_NS : WORTH_WAKING_NS)) {
       this.pool ??= this.openPool!(this.wanted - 1);
-      const { threads } = this;
-      const tiles = threads > 1 ? threads * TILES_PER_THREAD : 1;
-      const atLeast = (tileNs: number, most: number) => Math.min(most, Math.floor(ns / tileNs));
-      count = Math.max(
-        ...[count, atLeast(SMALLEST_TILE_NS, tiles), atLeast(LONG_TILE_NS, 2 * tiles)],
-      );
+      ({ threads } = this);
+      if (threads > 1) {
+        const rounds = Math.min(TILES_PER_THREAD, Math.floor(ns / threads / TILE_NS));
+        const few = Math.max(1, Math.min(threads, Math.floor(ns / SMALLEST_TILE_NS)));
+        count = Math.max(count, rounds > 0 ? rounds * threads : few);
+      }
     }
-    if (count <= 1) return whole;
-    const tiles = division.parts(Math.min(count, MAX_TILES));
-    if (spread === undefined || !args[spread] || tiles.length === 1) return { tiles };
-    // A result's range is noted by each tile for itself, since two must not write to one place.
-    const parts = this.arena.alloc(SPREAD_BYTES * tiles.length);
-    if (parts === 0) return whole;
-    const numbers = this.spreads(parts, tiles.length);
-    tiles.forEach((tile, i) => {
-      tile[spread] = parts + SPREAD_BYTES * i;
-      numbers.set(NO_SPREAD, 8 * i);
-    });
-    return { tiles, spread: { whole: args[spread], parts } };
+    return count > 1 ? division.cut(Math.min(count, MAX_TILES), threads) : WHOLE;
   }
 
-  private foldSpreads({ whole, parts }: { whole: number; parts: number }, count: number): void {
+  private foldSpreads(whole: number, parts: number, count: number): void {
     const target = this.spreads(whole, 1);
     this.spreads(parts, count).forEach((v, i) => {
       const lane = i % 8;

@@ -17,7 +17,15 @@
  * right within a factor of 3.
  */
 import type { TiledKernel } from './board.js';
-import { MAX_TILES } from './board.js';
+
+/** Tiles of one job at most. */
+export const MAX_TILES = 512;
+
+/**
+ * How often a call is cut: [one way, the other]. Tiles: the product, MAX_TILES at most. It is found by
+ * who posts the call; who takes a tile finds the tile's arguments.
+ */
+export type Cut = readonly [number, number];
 
 export interface Division {
   /** What the whole call takes on one thread; nanoseconds. */
@@ -25,10 +33,12 @@ export interface Division {
   /** Index of a pointer to the range of the result, which tiles must not share; 0 where absent. */
   spread?: number;
   /**
-   * Arguments of calls that together do the same: at most `count`, or where a product is cut both
-   * ways about as many; never more than MAX_TILES.
+   * At most `count` tiles, or where a product is cut both ways about as many, of much the same size:
+   * for so many threads.
    */
-  parts(count: number): number[][];
+  cut(count: number, threads: number): Cut;
+  /** Arguments of one tile's call. All of them together do what the whole does. */
+  part(tile: number, cut: Cut): number[];
 }
 
 /** Nanoseconds for a multiply-accumulate: 20, 40 and 33 GMAC/s; depthwise reads as much as it adds. */
@@ -40,6 +50,9 @@ const DEPTHWISE_MAC = 0.12;
 const BYTE = 0.1;
 const ELEMENT = 0.4;
 const POLYNOMIAL = 2;
+/** For a byte of a product's operand, which each tile reads anew, from L2; and for taking a tile. */
+const READ = 0.03;
+const TAKE = 500;
 /** For a weight that is quantised, in two passes. */
 const PACK = 2;
 
@@ -47,8 +60,12 @@ const PACK = 2;
 const FIRST_POLYNOMIAL = 10;
 const LAST_POLYNOMIAL = 15;
 
-/** Pixels of a product's tile at least: fewer pay for copying panels of w, and for odd edges. */
+/**
+ * Pixels of a product's tile at least: fewer pay for copying panels of w, and for odd edges. The dot
+ * copies none.
+ */
 const PIXELS = 48;
+const DOT_PIXELS = 24;
 /** For these many pixels the edges of tiles of 4 and of 6 fall together. */
 const PIXEL_GRAIN = 12;
 /** Columns of a product's tile at least; of a matrix-vector product's. */
@@ -74,12 +91,11 @@ interface Operands {
   y: number;
   /** Index of `spread`; where that is given, y is bytes. */
   spread?: number;
+  /** Pixels of a tile at least, where not PIXELS. */
+  pixels?: number;
 }
 
-const RULES: Record<
-  TiledKernel,
-  (args: readonly number[], relaxed: boolean) => Division | undefined
-> = {
+const RULES: Record<TiledKernel, (args: readonly number[]) => Division | undefined> = {
   f32Gemm: args =>
     product(args, F32_MAC, {
       xBytes: 4,
@@ -89,50 +105,40 @@ const RULES: Record<
       vectors: [11, 12],
       y: 15,
     }),
-  qu8Gemm: (args, relaxed) => (relaxed ? dotProduct(args) : i16Product(args)),
+  qu8Gemm: args => dotProduct(args),
   qu8GemmI16: args => i16Product(args),
-  qs8Pack: (args, relaxed) => packing(args, relaxed),
+  qs8Pack: args => packing(args, true),
   qs8PackI16: args => packing(args, false),
 
   f32MinMax: ([x, n, spread]) => ({
     ns: n * ELEMENT,
     spread: 2,
-    parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + 4 * from, to - from, spread]),
+    ...along(n, RUN_GRAIN, (from, to) => [x + 4 * from, to - from, spread]),
   }),
 
   f32ToQu8(args) {
     const [, , w, c, , left, hp, wp, inverseScale, zero, xor, y] = args;
     return {
       ns: hp * wp * c * ELEMENT,
-      parts: count =>
-        ranges(hp, 1, count).map(([from, to]) => {
-          const { source, rows, above } = padded(args, 4, from, to);
-          const target = y + from * wp * c;
-          return [source, rows, w, c, above, left, to - from, wp, inverseScale, zero, xor, target];
-        }),
+      ...along(hp, 1, (from, to) => {
+        const { source, rows, above } = padded(args, 4, from, to);
+        const target = y + from * wp * c;
+        return [source, rows, w, c, above, left, to - from, wp, inverseScale, zero, xor, target];
+      }),
     };
   },
 
   qu8ToF32: ([x, n, scale, zero, y]) => ({
     ns: n * ELEMENT,
-    parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [
-        x + from,
-        to - from,
-        scale,
-        zero,
-        y + 4 * from,
-      ]),
+    ...along(n, RUN_GRAIN, (from, to) => [x + from, to - from, scale, zero, y + 4 * from]),
   }),
 
   qu8Requantise([x, rows, width, factor, xZero, yZero, y, yPitch]) {
     return {
       ns: rows * width * ELEMENT,
-      parts: count =>
-        ranges(rows, 1, count).map(([from, to]) => [
-          ...[x + from * width, to - from, width, factor, xZero, yZero, y + from * yPitch, yPitch],
-        ]),
+      ...along(rows, 1, (from, to) => [
+        ...[x + from * width, to - from, width, factor, xZero, yZero, y + from * yPitch, yPitch],
+      ]),
     };
   },
 
@@ -140,12 +146,11 @@ const RULES: Record<
     const [, , w, c, , left, hp, wp, value, xor, y] = args;
     return {
       ns: hp * wp * c * BYTE,
-      parts: count =>
-        ranges(hp, 1, count).map(([from, to]) => {
-          const { source, rows, above } = padded(args, 1, from, to);
-          const target = y + from * wp * c;
-          return [source, rows, w, c, above, left, to - from, wp, value, xor, target];
-        }),
+      ...along(hp, 1, (from, to) => {
+        const { source, rows, above } = padded(args, 1, from, to);
+        const target = y + from * wp * c;
+        return [source, rows, w, c, above, left, to - from, wp, value, xor, target];
+      }),
     };
   },
 
@@ -155,14 +160,12 @@ const RULES: Record<
     const elements = sizes.reduce((product, n) => product * n, 1);
     return {
       ns: elements * (elementBytes === 1 ? BYTE : ELEMENT),
-      parts(count) {
-        // The first dimension that is long enough, so that a tile lies together; else the longest.
-        const enough = sizes.findIndex(n => n >= count);
-        const at = enough < 0 ? sizes.indexOf(Math.max(...sizes)) : enough;
+      cut: count => [Math.min(count, sizes[longEnough(sizes, count)]), 1],
+      part(tile, [count]) {
+        const at = longEnough(sizes, count);
+        const [from, to] = range(sizes[at], 1, count, tile);
         const [xStep, yStep] = [args[9 + at] * elementBytes, args[15 + at] * elementBytes];
-        return ranges(sizes[at], 1, count).map(([from, to]) =>
-          replaced(args, { 1: x + from * xStep, 2: y + from * yStep, [3 + at]: to - from }),
-        );
+        return replaced(args, { 1: x + from * xStep, 2: y + from * yStep, [3 + at]: to - from });
       },
     };
   },
@@ -171,11 +174,10 @@ const RULES: Record<
     const [x, h, w, c, top, left, hp, wp, value, y] = args;
     return {
       ns: hp * wp * c * ELEMENT,
-      parts: count =>
-        ranges(hp, 1, count).map(([from, to]) => {
-          const target = y + 4 * from * wp * c;
-          return [x, h, w, c, top - from, left, to - from, wp, value, target];
-        }),
+      ...along(hp, 1, (from, to) => {
+        const target = y + 4 * from * wp * c;
+        return [x, h, w, c, top - from, left, to - from, wp, value, target];
+      }),
     };
   },
 
@@ -185,14 +187,13 @@ const RULES: Record<
     const rowSize = ow * c * multiplier;
     return {
       ns: oh * rowSize * (kh * kw * DEPTHWISE_MAC + ELEMENT),
-      parts: count =>
-        ranges(oh, 1, count).map(([from, to]) =>
-          replaced(args, {
-            13: top - from * strideH,
-            15: to - from,
-            21: args[21] + 4 * from * rowSize,
-          }),
-        ),
+      ...along(oh, 1, (from, to) =>
+        replaced(args, {
+          13: top - from * strideH,
+          15: to - from,
+          21: args[21] + 4 * from * rowSize,
+        }),
+      ),
     };
   },
 
@@ -203,14 +204,13 @@ const RULES: Record<
     return {
       ns: oh * ow * c * (taps * DEPTHWISE_MAC + ELEMENT),
       spread: 19,
-      parts: count =>
-        ranges(oh, 1, count).map(([from, to]) =>
-          replaced(args, {
-            1: x + from * rowStride,
-            2: to - from,
-            16: args[16] + unit * from * ow * c,
-          }),
-        ),
+      ...along(oh, 1, (from, to) =>
+        replaced(args, {
+          1: x + from * rowStride,
+          2: to - from,
+          16: args[16] + unit * from * ow * c,
+        }),
+      ),
     };
   },
 
@@ -219,10 +219,9 @@ const RULES: Record<
     const [top, , oh, ow, y] = args.slice(10);
     return {
       ns: oh * ow * c * kh * kw * BYTE,
-      parts: count =>
-        ranges(oh, 1, count).map(([from, to]) =>
-          replaced(args, { 10: top - from * strideH, 12: to - from, 14: y + from * ow * c }),
-        ),
+      ...along(oh, 1, (from, to) =>
+        replaced(args, { 10: top - from * strideH, 12: to - from, 14: y + from * ow * c }),
+      ),
     };
   },
 
@@ -232,10 +231,9 @@ const RULES: Record<
     return {
       ns: oh * ow * c * (kh * kw * BYTE + ELEMENT),
       spread: 19,
-      parts: count =>
-        ranges(oh, 1, count).map(([from, to]) =>
-          replaced(args, { 10: top - from * strideH, 12: to - from, 16: args[16] + from * ow * c }),
-        ),
+      ...along(oh, 1, (from, to) =>
+        replaced(args, { 10: top - from * strideH, 12: to - from, 16: args[16] + from * ow * c }),
+      ),
     };
   },
 
@@ -244,14 +242,13 @@ const RULES: Record<
     const [top, , oh, ow, y] = args.slice(11);
     return {
       ns: oh * ow * c * kh * kw * ELEMENT,
-      parts: count =>
-        ranges(oh, 1, count).map(([from, to]) =>
-          replaced(args, {
-            11: top - from * strideH,
-            13: to - from,
-            15: y + 4 * from * ow * c,
-          }),
-        ),
+      ...along(oh, 1, (from, to) =>
+        replaced(args, {
+          11: top - from * strideH,
+          13: to - from,
+          15: y + 4 * from * ow * c,
+        }),
+      ),
     };
   },
 
@@ -260,24 +257,19 @@ const RULES: Record<
     if (a === y || b === y) return undefined;
     return {
       ns: outer * inner * ELEMENT,
-      parts(count) {
-        const parts = [];
-        // Rows are only cut into runs when there are fewer than `count`, and so one in each part.
-        const rows = ranges(outer, 1, count);
-        const runs = ranges(inner, RUN_GRAIN, Math.floor(count / rows.length));
-        for (const [first, end] of rows) {
-          for (const [from, to] of runs) {
-            const at = (pointer: number, outerStride: number, innerStride: number) =>
-              pointer + 4 * (first * outerStride + from * innerStride);
-            const [pa, pb] = [at(a, aOuter, aInner), at(b, bOuter, bInner)];
-            const target = at(y, inner, 1);
-            parts.push([
-              ...[op, end - first, to - from],
-              ...[pa, aOuter, aInner, pb, bOuter, bInner, target],
-            ]);
-          }
-        }
-        return parts;
+      cut(count) {
+        const rows = cuts(outer, 1, count);
+        return [rows, cuts(inner, RUN_GRAIN, Math.floor(count / rows))];
+      },
+      // Rows are only cut into runs when each tile has one row.
+      part(tile, [rows, runs]) {
+        const [first, end] = range(outer, 1, rows, Math.floor(tile / runs));
+        const [from, to] = range(inner, RUN_GRAIN, runs, tile % runs);
+        const at = (pointer: number, outerStride: number, innerStride: number) =>
+          pointer + 4 * (first * outerStride + from * innerStride);
+        const [pa, pb] = [at(a, aOuter, aInner), at(b, bOuter, bInner)];
+        const target = at(y, inner, 1);
+        return [op, end - first, to - from, pa, aOuter, aInner, pb, bOuter, bInner, target];
       },
     };
   },
@@ -287,19 +279,18 @@ const RULES: Record<
     return {
       ns: rows * n * ELEMENT,
       spread: 13,
-      parts: count =>
-        rows === 1
-          ? ranges(n, RUN_GRAIN, count).map(([from, to]) =>
-              replaced(args, { 2: to - from, 3: a + from, 6: b + from, 10: y + from }),
-            )
-          : ranges(rows, 1, count).map(([from, to]) =>
-              replaced(args, {
-                1: to - from,
-                3: a + from * n,
-                6: b + from * bPitch,
-                10: y + from * n,
-              }),
-            ),
+      ...(rows === 1
+        ? along(n, RUN_GRAIN, (from, to) =>
+            replaced(args, { 2: to - from, 3: a + from, 6: b + from, 10: y + from }),
+          )
+        : along(rows, 1, (from, to) =>
+            replaced(args, {
+              1: to - from,
+              3: a + from * n,
+              6: b + from * bPitch,
+              10: y + from * n,
+            }),
+          )),
     };
   },
 
@@ -307,52 +298,44 @@ const RULES: Record<
     if (x === y) return undefined;
     return {
       ns: n * (op >= FIRST_POLYNOMIAL && op <= LAST_POLYNOMIAL ? POLYNOMIAL : ELEMENT),
-      parts: count =>
-        ranges(n, RUN_GRAIN, count).map(([from, to]) => [
-          ...[op, x + 4 * from, to - from, p0, p1, y + 4 * from],
-        ]),
+      ...along(n, RUN_GRAIN, (from, to) => [
+        ...[op, x + 4 * from, to - from, p0, p1, y + 4 * from],
+      ]),
     };
   },
 
   x8Lookup: ([x, n, table, y]) => ({
     ns: n * ELEMENT,
-    parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + from, to - from, table, y + from]),
+    ...along(n, RUN_GRAIN, (from, to) => [x + from, to - from, table, y + from]),
   }),
 
   x8Clamp: ([x, n, lo, hi, y]) => ({
     ns: n * BYTE,
-    parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [x + from, to - from, lo, hi, y + from]),
+    ...along(n, RUN_GRAIN, (from, to) => [x + from, to - from, lo, hi, y + from]),
   }),
 
   f32Affine([x, rows, c, scale, offset, y]) {
     if (x === y) return undefined;
     return {
       ns: rows * c * ELEMENT,
-      parts: count =>
-        ranges(rows, 1, count).map(([from, to]) => [
-          ...[x + 4 * from * c, to - from, c, scale, offset, y + 4 * from * c],
-        ]),
+      ...along(rows, 1, (from, to) => [
+        ...[x + 4 * from * c, to - from, c, scale, offset, y + 4 * from * c],
+      ]),
     };
   },
 
   f32Reduce: ([op, x, outer, reduce, inner, y]) => ({
     ns: outer * reduce * inner * ELEMENT,
-    parts: count =>
-      ranges(outer, 1, count).map(([from, to]) => [
-        ...[op, x + 4 * from * reduce * inner, to - from, reduce, inner, y + 4 * from * inner],
-      ]),
+    ...along(outer, 1, (from, to) => [
+      ...[op, x + 4 * from * reduce * inner, to - from, reduce, inner, y + 4 * from * inner],
+    ]),
   }),
 
   f32Softmax([x, rows, c, y]) {
     if (x === y) return undefined;
     return {
       ns: rows * c * POLYNOMIAL,
-      parts: count =>
-        ranges(rows, 1, count).map(([from, to]) => [
-          ...[x + 4 * from * c, to - from, c, y + 4 * from * c],
-        ]),
+      ...along(rows, 1, (from, to) => [...[x + 4 * from * c, to - from, c, y + 4 * from * c]]),
     };
   },
 
@@ -362,31 +345,22 @@ const RULES: Record<
 
   fill: ([elementBytes, y, n, bits]) => ({
     ns: n * (elementBytes === 1 ? BYTE : ELEMENT),
-    parts: count =>
-      ranges(n, RUN_GRAIN, count).map(([from, to]) => [
-        ...[elementBytes, y + elementBytes * from, to - from, bits],
-      ]),
+    ...along(n, RUN_GRAIN, (from, to) => [
+      ...[elementBytes, y + elementBytes * from, to - from, bits],
+    ]),
   }),
 
   gatherRows: ([x, indices, m, rowBytes, y]) => ({
     ns: (m * rowBytes * ELEMENT) / 4,
-    parts: count =>
-      ranges(m, 1, count).map(([from, to]) => [
-        ...[x, indices + 4 * from, to - from, rowBytes, y + from * rowBytes],
-      ]),
+    ...along(m, 1, (from, to) => [
+      ...[x, indices + 4 * from, to - from, rowBytes, y + from * rowBytes],
+    ]),
   }),
 };
 
-/**
- * @param relaxed whether this is the build with relaxed SIMD, whose qu8Gemm is another one.
- * @returns undefined for a call that must not be divided.
- */
-export function divide(
-  kernel: TiledKernel,
-  args: readonly number[],
-  relaxed: boolean,
-): Division | undefined {
-  return RULES[kernel](args, relaxed);
+/** Undefined for a call that must not be divided. */
+export function divide(kernel: TiledKernel, args: readonly number[]): Division | undefined {
+  return RULES[kernel](args);
 }
 
 const bytesOfPanel = (args: readonly number[], i16: boolean, at: number): number => {
@@ -396,8 +370,10 @@ const bytesOfPanel = (args: readonly number[], i16: boolean, at: number): number
 
 const QU8 = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16, spread: 20 };
 
-const dotProduct = (args: readonly number[]): Division =>
-  product(args, DOT_MAC, { ...QU8, panel: 8, panelBytes: bytesOfPanel(args, false, 5) });
+const dotProduct = (args: readonly number[]): Division => {
+  const panelBytes = bytesOfPanel(args, false, 5);
+  return product(args, DOT_MAC, { ...QU8, panel: 8, panelBytes, pixels: DOT_PIXELS });
+};
 
 const i16Product = (args: readonly number[]): Division =>
   product(args, I16_MAC, { ...QU8, panel: 4, panelBytes: bytesOfPanel(args, true, 5) });
@@ -405,33 +381,41 @@ const i16Product = (args: readonly number[]): Division =>
 function product(args: readonly number[], macNs: number, operands: Operands): Division {
   const [, m, ow, pixelStride, rowStride, segments, segmentLength] = args;
   const n = args[operands.n];
+  const depth = segments * segmentLength;
   // Pixels that follow each other evenly, from row to row too, may be cut anywhere.
   const isEven = ow >= m || rowStride === ow * pixelStride;
-  const vectors = m < PIXELS;
+  const rowGrain = isEven ? PIXEL_GRAIN : ow;
+  const columnGrain = LINE_BYTES / (operands.spread && args[operands.spread] ? 1 : 4);
   return {
-    ns: m * n * segments * segmentLength * macNs,
+    ns: m * n * depth * macNs,
     ...(operands.spread === undefined ? {} : { spread: operands.spread }),
-    parts(count) {
-      const rowGrain = isEven ? PIXEL_GRAIN : ow;
-      const columnGrain = LINE_BYTES / (operands.spread && args[operands.spread] ? 1 : 4);
-      const fewest = Math.max(columnGrain, vectors ? VECTOR_COLUMNS : COLUMNS);
+    cut(count, threads) {
+      const { pixels = PIXELS } = operands;
+      const fewest = Math.max(columnGrain, m < PIXELS ? VECTOR_COLUMNS : COLUMNS);
       const mostColumns = Math.max(1, Math.floor(n / fewest));
-      const mostPixels = Math.max(1, Math.floor(m / Math.max(PIXELS, rowGrain)));
-      // The longer way first: each tile reads all of the other operand.
-      const columnsFirst = n > m;
-      const along = Math.min(count, columnsFirst ? mostColumns : mostPixels);
-      const across = Math.min(
-        ...[Math.ceil(count / along), Math.floor(MAX_TILES / along)],
-        columnsFirst ? mostPixels : mostColumns,
-      );
-      const [columnCount, pixelCount] = columnsFirst ? [along, across] : [across, along];
-      const parts = [];
-      for (const [firstPixel, endPixel] of ranges(m, rowGrain, pixelCount)) {
-        for (const [from, to] of ranges(n, columnGrain, columnCount)) {
-          parts.push(productPart(args, operands, isEven, firstPixel, endPixel, from, to));
+      const mostPixels = Math.max(1, Math.floor(m / Math.max(pixels, rowGrain)));
+      let best: Cut = [1, 1];
+      let least = Infinity;
+      for (let columns = 1; columns <= Math.min(mostColumns, count); columns++) {
+        for (const more of [0, 1]) {
+          const rows = Math.min(mostPixels, Math.ceil(count / columns) + more);
+          if (rows * columns > MAX_TILES) continue;
+          // What the largest tile computes and reads, as often as somebody has one.
+          const height = longest(m, rowGrain, rows);
+          const width = longest(n, columnGrain, columns);
+          const ns = height * width * macNs + (height * operands.xBytes + width) * READ;
+          const total = Math.ceil((rows * columns) / threads) * (ns * depth + TAKE);
+          if (total >= least) continue;
+          best = [rows, columns];
+          least = total;
         }
       }
-      return parts;
+      return best;
+    },
+    part(tile, [rows, columns]) {
+      const [firstPixel, endPixel] = range(m, rowGrain, rows, Math.floor(tile / columns));
+      const [from, to] = range(n, columnGrain, columns, tile % columns);
+      return productPart(args, operands, isEven, firstPixel, endPixel, from, to);
     },
   };
 }
@@ -467,16 +451,15 @@ function packing(args: readonly number[], dot: boolean): Division {
   const panel = dot ? 8 : 4;
   return {
     ns: segments * segmentLength * n * PACK,
-    parts: count =>
-      ranges(n, VECTOR_COLUMNS, count).map(([from, to]) =>
-        replaced(args, {
-          0: w + 4 * from,
-          3: to - from,
-          5: packed + (from / panel) * panelBytes,
-          6: scale + 4 * from,
-          7: sum + 4 * from,
-        }),
-      ),
+    ...along(n, VECTOR_COLUMNS, (from, to) =>
+      replaced(args, {
+        0: w + 4 * from,
+        3: to - from,
+        5: packed + (from / panel) * panelBytes,
+        6: scale + 4 * from,
+        7: sum + 4 * from,
+      }),
+    ),
   };
 }
 
@@ -485,10 +468,9 @@ function resizing(args: readonly number[], bytes: number, elementNs: number): Di
   const [, , , c, , ow, , , first, end, y] = args;
   return {
     ns: (end - first) * ow * c * elementNs,
-    parts: count =>
-      ranges(end - first, 1, count).map(([from, to]) =>
-        replaced(args, { 8: first + from, 9: first + to, 10: y + bytes * from * ow * c }),
-      ),
+    ...along(end - first, 1, (from, to) =>
+      replaced(args, { 8: first + from, 9: first + to, 10: y + bytes * from * ow * c }),
+    ),
   };
 }
 
@@ -500,12 +482,37 @@ function padded(args: readonly number[], bytes: number, from: number, to: number
   return { source: x + bytes * first * w * c, rows, above: rows > 0 ? first + top - from : 0 };
 }
 
-/** [0, size) in at most `count` ranges of about the same length, cut at multiples of `grain`. */
-function ranges(size: number, grain: number, count: number): [number, number][] {
+/** A division into ranges of one dimension. */
+function along(
+  size: number,
+  grain: number,
+  part: (from: number, to: number) => number[],
+): Pick<Division, 'cut' | 'part'> {
+  return {
+    cut: count => [cuts(size, grain, count), 1],
+    part: (tile, [count]) => part(...range(size, grain, count, tile)),
+  };
+}
+
+/** In how many ranges [0, size) is cut, at multiples of `grain`, where `count` are wanted. */
+const cuts = (size: number, grain: number, count: number): number =>
+  Math.max(1, Math.min(count, Math.ceil(size / grain)));
+
+/** One of the ranges of about the same length that [0, size) is cut in, at multiples of `grain`. */
+function range(size: number, grain: number, count: number, i: number): [number, number] {
   const grains = Math.ceil(size / grain);
-  const n = Math.max(1, Math.min(count, grains));
-  const cut = (i: number) => Math.min(size, Math.floor((i * grains) / n) * grain);
-  return Array.from({ length: n }, (_, i) => [cut(i), cut(i + 1)]);
+  const cut = (at: number) => Math.min(size, Math.floor((at * grains) / count) * grain);
+  return [cut(i), cut(i + 1)];
+}
+
+/** Of the longest one. */
+const longest = (size: number, grain: number, count: number): number =>
+  Math.min(size, Math.ceil(Math.ceil(size / grain) / count) * grain);
+
+/** The first dimension that is long enough, so that a tile lies together; else the longest. */
+function longEnough(sizes: readonly number[], count: number): number {
+  const at = sizes.findIndex(n => n >= count);
+  return at < 0 ? sizes.indexOf(Math.max(...sizes)) : at;
 }
 
 function replaced(args: readonly number[], values: Record<number, number>): number[] {

@@ -1,14 +1,18 @@
 /** src/processors/cpu/board.ts: tiles are taken once, by whoever comes. */
 import type { Calls } from '../../../src/processors/cpu/board.js';
-import { Board, MAX_TILES } from '../../../src/processors/cpu/board.js';
+import { Board } from '../../../src/processors/cpu/board.js';
+import { MAX_TILES } from '../../../src/processors/cpu/tiles.js';
 
-/** f32Unary in place of all kernels: notes its arguments. */
+/** Elements of a tile of f32Unary. */
+const TILE = 64;
+
+/** f32Unary in place of all kernels: notes which function, and which tile, it is called for. */
 function recorder(result: (args: number[]) => unknown = () => undefined) {
   const seen: number[][] = [];
-  // As many parameters as the export has: so many arguments are taken from the board.
-  const f32Unary = (a: number, b: number) => {
-    seen.push([a, b]);
-    return result([a, b]);
+  const f32Unary = (op: number, x: number) => {
+    const args = [x / (4 * TILE), op];
+    seen.push(args);
+    return result(args);
   };
   return { seen, kernels: { f32Unary } as unknown as Calls };
 }
@@ -18,7 +22,12 @@ function takeAll(board: Board, kernels: Calls): void {
   while (board.take(kernels));
 }
 
-const tiles = (n: number) => Array.from({ length: n }, (_, i) => [i, -i / 2]);
+function post(board: Board, n: number, op = 0): void {
+  board.post('f32Unary', [op, 0, TILE * n, 0, 0, 1 << 30], [n, 1]);
+}
+
+/** What is called for the tiles of a job. */
+const tiles = (n: number, op = 0) => Array.from({ length: n }, (_, i) => [i, op]);
 
 describe('board', () => {
   let board: Board;
@@ -29,7 +38,7 @@ describe('board', () => {
   it('gives out each tile once, with its arguments', () => {
     const { seen, kernels } = recorder();
     for (const n of [1, 3, MAX_TILES]) {
-      board.post('f32Unary', tiles(n));
+      post(board, n);
       expect(board.isOver).toBeFalse();
       takeAll(board, kernels);
       expect(board.isOver).toBeTrue();
@@ -45,11 +54,11 @@ describe('board', () => {
       expect(other.hasTile).toBeFalse();
       expect(other.pending).toBe(3);
     });
-    board.post('f32Unary', tiles(2));
-    board.post('f32Unary', [[7, 7]]);
-    board.post('f32Unary', [[8, 8]]);
+    post(board, 2);
+    post(board, 1, 7);
+    post(board, 1, 8);
     takeAll(board, kernels);
-    expect(seen).toEqual([...tiles(2), [7, 7], [8, 8]]);
+    expect(seen).toEqual([...tiles(2), ...tiles(1, 7), ...tiles(1, 8)]);
     expect(board.isOver).toBeTrue();
   });
 
@@ -59,7 +68,7 @@ describe('board', () => {
       let [posted, done] = [0, 0];
       for (let round = 0; round < 20; round++) {
         while (board.hasRoom(size)) {
-          board.post('f32Unary', tiles(size));
+          post(board, size);
           posted++;
         }
         expect(posted - done).toBeGreaterThan(2);
@@ -78,10 +87,10 @@ describe('board', () => {
       const other = new Board(board.memory);
       // The ring of tiles is at its end, where no job has been before.
       for (const size of [511, 511, 511, 511]) {
-        board.post('f32Unary', tiles(size));
+        post(board, size);
         takeAll(other, kernels);
       }
-      board.post('f32Unary', tiles(3));
+      post(board, 3);
       const { load } = Atomics;
       let looks = 0;
       Atomics.load = ((words: Int32Array, at: number) => {
@@ -98,9 +107,9 @@ describe('board', () => {
 
   it('has nothing for who asks again, however often', () => {
     const { seen, kernels } = recorder();
-    board.post('f32Unary', tiles(2));
+    post(board, 2);
     for (let i = 0; i < 5000; i++) board.take(kernels);
-    board.post('f32Unary', tiles(2));
+    post(board, 2);
     takeAll(board, kernels);
     expect(seen.length).toBe(4);
   });
@@ -113,7 +122,7 @@ describe('board', () => {
       // Between two tiles of the first job somebody else takes what is left of it.
       takeAll(other, late.kernels);
     });
-    board.post('f32Unary', tiles(3));
+    post(board, 3);
     takeAll(board, kernels);
     expect([...seen, ...late.seen]).toEqual(tiles(3));
     expect(board.isOver).toBeTrue();
@@ -129,8 +138,8 @@ describe('board', () => {
       const late = new Board(memory);
       const { seen, kernels } = recorder();
       for (let job = 0; job < 8; job++) {
-        late.post('f32Unary', tiles(5));
-        late.post('f32Unary', tiles(2));
+        post(late, 5);
+        post(late, 2);
         expect(late.pending).toBe(2);
         takeAll(late, kernels);
         expect(late.isOver).toBeTrue();
@@ -143,18 +152,15 @@ describe('board', () => {
     const { kernels } = recorder(([a]) => {
       if (a === 1) throw new Error('tile 1');
     });
-    board.post('f32Unary', tiles(3));
-    board.post('f32Unary', [[5, 5]]);
+    post(board, 3);
+    post(board, 1, 5);
     takeAll(board, kernels);
     expect(board.isStuck).toBeTrue();
     expect(board.pending).toBe(2);
     const second = recorder();
     board.repair(second.kernels);
     takeAll(board, second.kernels);
-    expect(second.seen).toEqual([
-      [1, -0.5],
-      [5, 5],
-    ]);
+    expect(second.seen).toEqual([[1, 0], ...tiles(1, 5)]);
     expect(board.isOver).toBeTrue();
   });
 
@@ -162,12 +168,12 @@ describe('board', () => {
     const { seen, kernels } = recorder(([a]) => {
       if (a === 1) throw new Error('tile 1');
     });
-    board.post('f32Unary', tiles(3));
-    board.post('f32Unary', [[5, 5]]);
+    post(board, 3);
+    post(board, 1, 5);
     takeAll(board, kernels);
     expect(() => board.repair(kernels)).toThrowError('tile 1');
     takeAll(board, kernels);
-    expect(seen.at(-1)).toEqual([5, 5]);
+    expect(seen.at(-1)).toEqual([0, 5]);
     expect(board.isOver).toBeTrue();
   });
 
@@ -175,7 +181,7 @@ describe('board', () => {
     const { kernels } = recorder(() => {
       throw new Error('gone');
     });
-    board.post('f32Unary', tiles(3));
+    post(board, 3);
     board.take(kernels);
     const caller = recorder();
     board.repair(caller.kernels, true);

@@ -12,6 +12,7 @@ import type { Calls } from '../../../src/processors/cpu/board.js';
 import { Heap, withSharedMemory } from '../../../src/processors/cpu/heap.js';
 import { canShareMemory, defaultThreads, Pool } from '../../../src/processors/cpu/pool.js';
 import { CpuProcessor } from '../../../src/processors/cpu/processor.js';
+import { tiledKernel } from '../../../src/processors/cpu/queue.js';
 import { divide } from '../../../src/processors/cpu/tiles.js';
 import type { WasmKernels } from '../../../wasm/exports';
 import { backend, registerAs, setFlags, useMulayer } from '../../support.js';
@@ -115,25 +116,24 @@ describe('the pool', () => {
           const clear = () => {
             for (const { at, bytes } of outputs) workshop.bytes(at, bytes).fill(0xff);
           };
-          const counted = Object.defineProperty(
-            (...tile: number[]) => {
-              own++;
-              return call(...tile);
-            },
-            'length',
-            { value: call.length },
-          );
+          const counted = (...tile: number[]) => {
+            own++;
+            return call(...tile);
+          };
           clear();
           call(...args);
           const whole = result();
           for (const count of [threads, 4 * threads, 100]) {
             clear();
-            const parts = divide(kernel, args, build === 'relaxed')!.parts(count);
-            pool.board.post(kernel, parts);
+            const posted = tiledKernel(kernel, build === 'relaxed')!;
+            const cut = divide(posted, args)!.cut(count, threads);
+            pool.board.post(posted, args, cut);
             // Until the workers' tiles are done as well.
-            while (!pool.board.isOver) pool.board.take({ [kernel]: counted });
-            tiles += parts.length;
-            expect(result()).withContext(`${name}, ${parts.length} tiles`).toEqual(whole);
+            while (!pool.board.isOver) pool.board.take({ [posted]: counted });
+            tiles += cut[0] * cut[1];
+            expect(result())
+              .withContext(`${name}, cut ${cut.join(' by ')}`)
+              .toEqual(whole);
           }
           workshop.clear();
         }

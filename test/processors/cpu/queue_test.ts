@@ -172,10 +172,6 @@ describe('queue', () => {
   });
 });
 
-/** As many arguments are taken from the board as the export has parameters. */
-const kernel = (parameters: number, call: (...args: number[]) => unknown) =>
-  Object.defineProperty((...args: number[]) => call(...args), 'length', { value: parameters });
-
 /** A queue whose worker moves when the caller looks at the clock, which it does while it waits. */
 describe('queue and a worker', () => {
   const REAL_NOW = performance.now.bind(performance);
@@ -195,12 +191,12 @@ describe('queue and a worker', () => {
 
   /** f32Unary that notes who was there. */
   const kernelsOf = (list: number[]): Calls => ({
-    f32Unary: kernel(6, (_op, x) => list.push(x)),
-    f32MinMax: kernel(3, (_x, _n, spread) => list.push(spread)),
+    f32Unary: (_op, x) => list.push(x),
+    f32MinMax: (_x, _n, spread) => list.push(spread),
   });
 
-  /** A call in so many tiles of 64 elements or more. */
-  const call = (x = 0) => queue.kernels.f32Unary(EXP, x, 100_000, 0, 0, 1 << 30);
+  /** A call in 8 tiles. */
+  const call = (x = 0) => queue.kernels.f32Unary(EXP, x, 45_000, 0, 0, 1 << 30);
   const workerTakes = () => new Board(board.memory).take(worker);
   const workerTakesAll = () => {
     while (workerTakes());
@@ -276,14 +272,14 @@ describe('queue and a worker', () => {
       call();
       const slow: Calls = {
         ...worker,
-        f32Unary: kernel(6, (...args) => {
+        f32Unary: (...args) => {
           const before = made.caller.length;
           while (made.caller.length < before + 7) queue.work(queue.mark, 0);
           queue.work(queue.mark, 0);
           ms += asleep;
           queue.work(queue.mark, 0);
           worker.f32Unary(...args);
-        }),
+        },
       };
       new Board(board.memory).take(slow);
       queue.finish();
@@ -300,10 +296,10 @@ describe('queue and a worker', () => {
   it('that is silent for long while it is waited for is given up', () => {
     call();
     const gone: Calls = {
-      f32Unary: kernel(6, () => {
+      f32Unary: () => {
         looks.push(...Array.from({ length: 200 }, () => () => (ms += 50)));
         queue.finish();
-      }),
+      },
     };
     new Board(board.memory).take(gone);
     expect(warnings.length).toBe(1);
@@ -316,11 +312,11 @@ describe('queue and a worker', () => {
     call();
     call(1 << 20);
     const late: Calls = {
-      f32Unary: kernel(6, (...args) => {
+      f32Unary: (...args) => {
         worker.f32Unary(...args);
         helpers = 0;
         while (made.caller.length < 8) queue.work(queue.mark, 0);
-      }),
+      },
     };
     new Board(board.memory).take(late);
     workerTakesAll();

@@ -1,31 +1,29 @@
 /**
  * src/processors/cpu/board.ts, with real workers (a page's or Node's) and the script that they are
- * given: thousands of jobs of random tiles, with breaks in which the workers fall asleep.
+ * given: thousands of jobs in random numbers of tiles, with breaks in which the workers fall asleep.
  *
- * A job adds 1 to all of an image; where it goes from one image to another, a tile reads what other
- * tiles of the job before have made. So an element that is not the number of jobs in the end was made
- * twice, or never, or before its time.
+ * A job adds 1 to all of an image of bytes. Jobs are cut differently, so that a tile reads what several
+ * tiles of the job before have made: an element that is not the number of jobs in the end (modulo 256)
+ * was made before its time, or never, or twice.
  *
- *     image [BLOCKS,BLOCK]   ┌───┬───┬───┬───┬ ─ ─      y[block] = x[(block + turn) % BLOCKS] + 1
- *                            └───┴───┴───┴───┴ ─ ─      or in place, where twice is one too many
+ *     job 1    ┌───────┬───────┬───────┐    y = x + 1
+ *     job 2    ├────┬──┴─┬────┬┴───┬───┤    y = y + 1, in place, where twice is one too many
+ *     job 3    ├────┴────┼────┴────┼───┤    x = y + 1
  */
 import baselineBytes from '../../../build/baseline.wasm';
 import workerText from '../../../build/worker.txt';
 import { Arena } from '../../../src/processors/cpu/arena.js';
 import type { Calls } from '../../../src/processors/cpu/board.js';
-import { Board, MAX_TILES } from '../../../src/processors/cpu/board.js';
+import { Board } from '../../../src/processors/cpu/board.js';
 import { withSharedMemory } from '../../../src/processors/cpu/heap.js';
 import { canShareMemory } from '../../../src/processors/cpu/pool.js';
+import { MAX_TILES } from '../../../src/processors/cpu/tiles.js';
 import type { WorkerSetup } from '../../../src/processors/cpu/worker.js';
 import type { WasmKernels } from '../../../wasm/exports';
 import { Random } from '../../wasm/random';
 
-const BLOCKS = MAX_TILES;
-/** Elements: a cache line. */
-const BLOCK = 16;
-const IMAGE_BYTES = 4 * BLOCKS * BLOCK;
-
-const ADD = 0;
+/** Bytes: as many blocks as there can be tiles, of a cache line each. */
+const IMAGE = 64 * MAX_TILES;
 
 /** What a page's Worker and Node's have in common. */
 interface Thread {
@@ -63,7 +61,7 @@ class Crew {
   private readonly memory = new WebAssembly.Memory({ initial: 4, maximum: 1024, shared: true });
   private readonly kernels: WasmKernels;
   private readonly arena: Arena;
-  private readonly one: number;
+  private readonly table: number;
   private threads: Thread[] = [];
   private readonly random: Random;
   /** Tiles posted, and those that this thread has made. */
@@ -77,17 +75,16 @@ class Crew {
       env: { memory: this.memory, abort: () => fail('abort') },
     });
     this.kernels = exports as unknown as WasmKernels;
-    const { f32Binary } = exports as unknown as Calls;
-    const counted = (...tile: number[]) => {
-      this.own++;
-      f32Binary(...tile);
+    const { x8Lookup } = exports as unknown as Calls;
+    this.calls = {
+      x8Lookup: (...tile) => {
+        this.own++;
+        x8Lookup(...tile);
+      },
     };
-    // As many arguments are taken from the board as the export has parameters.
-    Object.defineProperty(counted, 'length', { value: f32Binary.length });
-    this.calls = { f32Binary: counted };
     this.arena = new Arena(this.memory, this.kernels.heapBase());
-    this.one = this.arena.alloc(4);
-    new Float32Array(this.memory.buffer, this.one, 1)[0] = 1;
+    this.table = this.arena.alloc(256);
+    this.view(this.table, 256).forEach((_, i, table) => (table[i] = (i + 1) & 255));
   }
 
   /** Workers on a board, when they have reported. */
@@ -110,39 +107,22 @@ class Crew {
 
   /** Zeros. */
   image(): number {
-    const at = this.arena.alloc(IMAGE_BYTES);
+    const at = this.arena.alloc(IMAGE);
     this.view(at).fill(0);
     return at;
   }
 
-  view(at: number): Float32Array {
-    return new Float32Array(this.memory.buffer, at, BLOCKS * BLOCK);
-  }
-
-  /** Tiles of a job, from x to y, in no order. */
-  tiles(x: number, y: number): number[][] {
-    const { random } = this;
-    const turn = x === y ? 0 : random.integer(0, BLOCKS - 1);
-    // No tile reads across the end of x.
-    const cuts = new Set([0, BLOCKS - turn, BLOCKS]);
-    const count = random.one([1, 2, 3, 20, 100, 400]);
-    while (cuts.size < count) cuts.add(random.integer(0, BLOCKS));
-    const ends = [...cuts].sort((a, b) => a - b);
-    const parts = ends.slice(1).map((end, i) => {
-      const from = ends[i];
-      const source = x + 4 * BLOCK * ((from + turn) % BLOCKS);
-      const target = y + 4 * BLOCK * from;
-      return [ADD, 1, (end - from) * BLOCK, source, 0, 1, this.one, 0, 0, target];
-    });
-    return random.next() < 0.5 ? parts : parts.reverse();
+  view(at: number, bytes = IMAGE): Uint8Array {
+    return new Uint8Array(this.memory.buffer, at, bytes);
   }
 
   /** Posts a job, helping until there is room for it; now and then there is nothing to do for a while. */
-  post(board: Board, tiles: number[][]): void {
-    while (!board.hasRoom(tiles.length)) board.take(this.calls);
-    board.post('f32Binary', tiles);
-    this.posted += tiles.length;
+  post(board: Board, x: number, y: number): void {
     const { random } = this;
+    const tiles = random.one([1, 2, 3, 20, 100, 400]);
+    while (!board.hasRoom(tiles)) board.take(this.calls);
+    board.post('x8Lookup', [x, IMAGE, this.table, y], [tiles, 1]);
+    this.posted += tiles;
     const chance = random.next();
     if (chance < 0.3) board.take(this.calls);
     if (chance > 0.995) {
@@ -162,8 +142,9 @@ class Crew {
   }
 
   expectAll(image: number, jobs: number): void {
-    const wrong = this.view(image).findIndex(v => v !== jobs);
-    if (wrong >= 0) fail(`element ${wrong}: expected ${jobs}, got ${this.view(image)[wrong]}`);
+    const wanted = jobs & 255;
+    const wrong = this.view(image).findIndex(v => v !== wanted);
+    if (wrong >= 0) fail(`element ${wrong}: expected ${wanted}, got ${this.view(image)[wrong]}`);
   }
 }
 
@@ -202,9 +183,9 @@ describe('the board and real workers', () => {
       let [x, y] = [crew.image(), crew.image()];
       const jobs = 4000;
       for (let job = 0; job < jobs; job++) {
-        if (job % 3 === 0) crew.post(board, crew.tiles(x, x));
+        if (job % 3 === 0) crew.post(board, x, x);
         else {
-          crew.post(board, crew.tiles(x, y));
+          crew.post(board, x, y);
           [x, y] = [y, x];
         }
         if (job % 500 === 0) await later();
@@ -225,7 +206,7 @@ describe('the board and real workers', () => {
       const jobs = 50;
       for (let job = 0; job < jobs; job++) {
         images.push(crew.image());
-        crew.post(board, crew.tiles(images[job], images[job + 1]));
+        crew.post(board, images[job], images[job + 1]);
         if (job === 10 + 5 * round) {
           crew.dismiss();
           board = board.desert();
