@@ -83,6 +83,8 @@ describe('partition', () => {
   for (const rule of ['cpu', 1] as const) {
     it(`${rule}: everything on the CPU`, () => {
       expect(place(chain, rule)).toEqual(['cpu', 'cpu', 'cpu', 'cpu']);
+      // Nor is it waked: its self-test takes 0.2 s.
+      expect(place(chain, rule, () => fail('the GPU is asked') as never)).toContain('cpu');
     });
   }
 
