@@ -73,7 +73,13 @@ interface Program {
   readonly shaders: readonly WebGLShader[];
   /** Undefined until somebody had to know. */
   links?: boolean;
-  readonly uniforms: Map<string, WebGLUniformLocation | null>;
+  readonly uniforms: Map<string, Uniform>;
+}
+
+/** A program keeps its uniforms from draw to draw: only what has changed is sent again. */
+interface Uniform {
+  readonly location: WebGLUniformLocation | null;
+  values: readonly number[];
 }
 
 /** One triangle over the whole viewport, counterclockwise, without a vertex buffer. */
@@ -377,19 +383,27 @@ export class GpuContext {
     }
     const program = this.linked(source, to);
     gl.useProgram(program.program);
-    const at = (name: string) => {
-      if (!program.uniforms.has(name)) {
-        program.uniforms.set(name, gl.getUniformLocation(program.program, name));
+    const set = (name: string, values: readonly number[], send: Send) => {
+      let uniform = program.uniforms.get(name);
+      if (!uniform) {
+        uniform = { location: gl.getUniformLocation(program.program, name), values: [] };
+        program.uniforms.set(name, uniform);
       }
-      return program.uniforms.get(name)!;
+      if (isSame(uniform.values, values)) return;
+      send(uniform.location, values);
+      uniform.values = values.slice();
     };
     Object.entries(textures).forEach(([name, { texture, layers }], unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(this.targetOf(layers), texture);
-      gl.uniform1i(at(name), unit);
+      set(name, [unit], (location, values) => gl.uniform1iv(location, values));
     });
-    for (const [name, values] of Object.entries(ints)) gl.uniform4iv(at(name), values);
-    for (const [name, values] of Object.entries(floats)) gl.uniform4fv(at(name), values);
+    for (const [name, values] of Object.entries(ints)) {
+      set(name, values, (location, values) => gl.uniform4iv(location, values));
+    }
+    for (const [name, values] of Object.entries(floats)) {
+      set(name, values, (location, values) => gl.uniform4fv(location, values));
+    }
     this.bindTarget(to);
     gl.scissor(0, 0, to.width, to.height);
     gl.bindVertexArray(this.noVertices);
@@ -447,5 +461,10 @@ export const NO_TEXTURE: Texture = {
   texture: {},
   ...{ format: 'half', width: 0, height: 0, layers: 1, bytes: 0, framebuffer: null },
 };
+
+type Send = (location: WebGLUniformLocation | null, values: readonly number[]) => void;
+
+const isSame = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((v, i) => Object.is(v, b[i]));
 
 const key = (...parts: unknown[]): string => parts.join();

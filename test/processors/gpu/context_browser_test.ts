@@ -104,6 +104,59 @@ describe('GpuContext', () => {
     }
   });
 
+  it('sends a uniform again when it has changed, and only then', () => {
+    const context = ownContext();
+    if (!context) return;
+    const { gl } = context;
+    const sent = spyOn(gl, 'uniform4fv').and.callThrough();
+    const source = {
+      name: 'test: uniforms',
+      fragment: () => `#version 300 es
+precision highp float;
+uniform vec4 V;
+layout(location = 0) out vec4 o;
+void main() { o = V; }`,
+    };
+    const to = context.take('float', 1, 1);
+    const got = [
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+      [1, 2, 3, 5],
+      [1, 2, 3, 4],
+    ].map(V => {
+      context.draw(source, to, { textures: {}, floats: { V } });
+      return [...context.read(to)];
+    });
+    context.give(to);
+    expect(got.map(([, , , last]) => last)).toEqual([4, 4, 5, 4]);
+    expect(sent).toHaveBeenCalledTimes(3);
+  });
+
+  it('copies views that the browser does not take because others share their memory', () => {
+    const context = ownContext();
+    if (!context || typeof SharedArrayBuffer === 'undefined') return;
+    const { gl } = context;
+    const put = gl.texSubImage2D.bind(gl) as (...args: unknown[]) => void;
+    let refused = 0;
+    const refuse = (...args: unknown[]) => {
+      const view = args.at(-1) as ArrayBufferView;
+      if (view.buffer instanceof SharedArrayBuffer) {
+        refused++;
+        throw new TypeError('shared');
+      }
+      put(...args);
+    };
+    spyOn(gl, 'texSubImage2D').and.callFake(refuse as typeof gl.texSubImage2D);
+    const numbers = new Float32Array(new SharedArrayBuffer(4 * 27));
+    numbers.set(grid(27));
+    // Two whole rows, and one of three floats.
+    const to = context.take('float', 3, 3);
+    context.write(to, numbers);
+    expectNear(context.read(to).subarray(0, 27), numbers, 0);
+    context.give(to);
+    expect(refused).toBe(1);
+  });
+
   it('compiles in a rehearsal, and neither draws nor holds anything', () => {
     const context = ownContext();
     if (!context) return;
