@@ -146,7 +146,7 @@ void main() { o = V; }`,
       }
       put(...args);
     };
-    spyOn(gl, 'texSubImage2D').and.callFake(refuse as typeof gl.texSubImage2D);
+    spyOn(gl, 'texSubImage2D').and.callFake(refuse);
     const numbers = new Float32Array(new SharedArrayBuffer(4 * 27));
     numbers.set(grid(27));
     // Two whole rows, and one of three floats.
