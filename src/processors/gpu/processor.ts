@@ -1,7 +1,8 @@
 /**
  * The GPU: programs of our own (`programs/`) on textures of our own layout (`layout.ts`), and for what
  * they do not do tfjs-webgl's, called below the engine, all on one WebGL context. Textures hold 16-bit
- * floats, or 32-bit ones where the user asked for float32.
+ * floats, or bytes (`layout.ts`), or 32-bit floats where the user asked for float32 or 16 bits were
+ * not enough.
  *
  * A buffer is an image of ours, a tensor of tfjs-webgl, or both: the other form is made, on the GPU,
  * when a program asks for it.
@@ -24,6 +25,7 @@ import { dropResult, findChild, runKernel } from '../../delegate/child.js';
 import { UnsupportedError } from '../../errors.js';
 import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
+import type { Quantisation, Range } from '../cpu/quantisation.js';
 import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
 import type { Format } from './context.js';
@@ -68,7 +70,7 @@ export class GpuBuffer implements Buffer {
   constructor(
     private readonly gpu: GpuProcessor,
     readonly spec: Spec,
-    /** Whether its textures hold 16-bit floats. */
+    /** Whether its textures hold 16-bit floats, or bytes. */
     readonly half: boolean,
     form: Image | TensorInfo,
   ) {
@@ -77,7 +79,8 @@ export class GpuBuffer implements Buffer {
   }
 
   get bytes(): number {
-    return (this.half ? 2 : 4) * util.sizeFromShape(this.spec.shape as number[]);
+    const bytesPerNumber = this.image?.quantisation ? 1 : this.half ? 2 : 4;
+    return bytesPerNumber * util.sizeFromShape(this.spec.shape as number[]);
   }
 
   free(): void {
@@ -131,7 +134,12 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);
   }
 
-  upload(numbers: Numbers, spec: Spec): GpuBuffer {
+  /** @param quantisation of bytes; they stay bytes. */
+  upload(numbers: Numbers, spec: Spec, quantisation?: Quantisation): GpuBuffer {
+    if (quantisation) {
+      const bytes = numbers as Uint8Array;
+      return this.keep(transfer.uploadBytes(this.context!, bytes, quantisation, spec.shape), spec);
+    }
     if (this.context && this.hasImage(spec)) {
       return this.keep(
         transfer.upload(this.context, numbers as Float32Array, spec.shape, this.format),
@@ -150,6 +158,21 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const data = this.webgl.texData.get(dataId);
     if (!data.texture) return data.values!;
     return this.within(() => this.webgl.getValuesFromTexture(dataId));
+  }
+
+  /** Whether such a tensor can come as bytes, and go as such. */
+  takesBytes(spec: Spec): boolean {
+    return this.half && this.hasImage(spec);
+  }
+
+  /** Bytes that {@link downloadBytes} writes; undefined where the buffer cannot be read so. */
+  downloadLength({ image }: GpuBuffer): number | undefined {
+    return image && transfer.downloadLength(image);
+  }
+
+  /** The numbers as bytes, to `to`; blocks. The range they had: see `transfer.downloadBytes`. */
+  downloadBytes({ image }: GpuBuffer, quantisation: Quantisation, to: Uint8Array): Range {
+    return transfer.downloadBytes(this.context!, image!, quantisation, to);
   }
 
   reshape(buffer: GpuBuffer, spec: Spec): GpuBuffer {
@@ -175,11 +198,17 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.one('Slice', { x: this.tensorOf(buffer) }, { begin, size });
   }
 
-  join(parts: readonly GpuBuffer[], _specs: readonly Spec[], whole: Spec): GpuBuffer {
+  /** @param quantisation where the result shall be bytes, whose range holds all of its numbers. */
+  join(
+    parts: readonly GpuBuffer[],
+    _specs: readonly Spec[],
+    whole: Spec,
+    quantisation?: Quantisation,
+  ): GpuBuffer {
     const axis = whole.shape.length - 1;
     const images = this.images(parts);
     if (images && this.hasImage(whole)) {
-      return this.keep(joinImages(this.context!, images, whole.shape, axis), whole);
+      return this.keep(joinImages(this.context!, images, whole.shape, axis, quantisation), whole);
     }
     const inputs = Object.fromEntries(parts.map((part, i) => [i, this.tensorOf(part)]));
     return this.one('Concat', inputs, { axis }, true);

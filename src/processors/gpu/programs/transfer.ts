@@ -3,22 +3,41 @@
  * i >> 2, to and from the four phases (`../layout.ts`). One fragment of `enter` makes four channels
  * of four pixels, one of `leave` four neighbouring elements. `relay` is the one after the other: the
  * same numbers under another shape.
+ *
+ * QUInt8 travels as bytes, a quarter of floats. What comes back as bytes is guarded: behind it comes
+ * the range it had before it became bytes, or NaN where there was one, in the same read-back.
+ *
+ *     texels of bytes   +--------------------------+
+ *                       | elements 0 to 3, 4 to 7, |
+ *                       | ...               | 0 0  |
+ *                       +-----+-----+--------------+
+ *                       | min | max |                   floats, least byte first
+ *                       +-----+-----+
  */
 import { util } from '@tensorflow/tfjs-core';
 
+import type { Quantisation, Range } from '../../cpu/quantisation.js';
 import type { Format, GpuContext, Sampled, Source, Texture } from '../context.js';
 import type { Image } from '../layout.js';
-import { takeImage } from '../layout.js';
+import { movedFormat, takeImage } from '../layout.js';
 import { drawImage } from './draw.js';
-import { elementwise, HEAD, layoutInts, reader } from './text.js';
+import {
+  byteFloats,
+  dequantise,
+  elementwise,
+  HEAD,
+  layoutInts,
+  reader,
+  readingBytes,
+} from './text.js';
 
 /** Where element i of x is, as a function `float number(int i)`. */
-const FROM_FLAT = `
+const FROM_FLAT = `${dequantise()}
 uniform sampler2D X;
 uniform ivec4 Wx;                   // texels in a row
 float number(int i) {
   int texel = i >> 2;
-  return texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0)[i & 3];
+  return real(texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0))[i & 3];
 }
 `;
 
@@ -84,16 +103,18 @@ export function leave(context: GpuContext, x: Image, format: Format = 'float'): 
   const { n, h, w, c } = x.layout;
   const [width, height] = flatSize(n * h * w * c);
   const y = context.take(format, width, height);
-  context.draw(LEAVE, y, {
+  context.draw(readingBytes(LEAVE, { '': x }), y, {
     textures: { X: x.texture },
     ints: { ...layoutInts('x', x.layout), Wy: [width, n * h * w * c, 0, 0] },
+    floats: byteFloats('x', x),
   });
   return y;
 }
 
 /** The same numbers under another shape of the same size. */
 export function relay(context: GpuContext, x: Image, shape: readonly number[]): Image {
-  return drawImage(context, toImage('image', x.texture.format), { '': x }, shape);
+  const program = toImage('image', movedFormat([x]));
+  return drawImage(context, program, { '': x }, shape, {}, x.quantisation);
 }
 
 /** Numbers x [n,h,w,c] of the host as an image. Halves are rounded to the nearest. */
@@ -111,7 +132,162 @@ export function upload(
   return image;
 }
 
-/** Whether numbers come back from images as they went there: four draw buffers, both formats. */
+/** The same of bytes, which stay bytes. */
+export function uploadBytes(
+  context: GpuContext,
+  bytes: Uint8Array,
+  quantisation: Quantisation,
+  shape: readonly number[],
+): Image {
+  const [width, height] = flatSize(bytes.length);
+  const flat = context.take('byte', width, height);
+  context.write(flat, bytes);
+  const y = takeImage(context, shape, 'byte', quantisation);
+  context.draw(readingBytes(toImage('flat', 'byte'), { '': y }), y.texture, {
+    textures: { X: flat },
+    ints: { ...layoutInts('y', y.layout), Wx: [width, 0, 0, 0] },
+    floats: { ...byteFloats('x', y), ...byteFloats('y', y) },
+  });
+  context.give(flat);
+  return y;
+}
+
+/** Fragments of the last but one step to a range. */
+const RANGE_PARTS = 64;
+
+/** Of four numbers of each texel, NaN where one is: smallest and largest. */
+const widenRange = (text: string): string => `
+layout(location = 0) out vec4 range;
+vec2 least = vec2(0);                                        // smallest, and largest negated
+bvec4 nan = bvec4(false);
+void see(vec4 v) {
+  nan = bvec4(uvec4(nan) | uvec4(isNaN(v)));
+  vec4 low = min(v, vec4(0)), high = min(-v, vec4(0));
+  least = min(least, vec2(min(min(low.x, low.y), min(low.z, low.w)),
+                          min(min(high.x, high.y), min(high.z, high.w))));
+}
+void main() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+${text}
+  range = any(nan) ? vec4(uintBitsToFloat(0x7fc00000u)) : vec4(least.x, -least.y, 0, 0);
+}`;
+
+/** Of a column of a group: the zeros of the layout are in every range. */
+const COLUMN_RANGES: Source = {
+  name: 'ranges of columns',
+  fragment: () => `${HEAD}${dequantise()}
+uniform sampler2DArray X;
+uniform ivec4 Lx;
+${widenRange(`  for (int row = p.y * Lx.w; row < p.y * Lx.w + Lx.y; ++row) {
+    for (int phase = 0; phase < 4; ++phase) see(real(texelFetch(X, ivec3(p.x, row, phase), 0)));
+  }`)}`,
+};
+
+const PART_RANGES: Source = {
+  name: 'ranges of parts',
+  fragment: () => `${HEAD}
+uniform sampler2D X;
+uniform ivec4 Wx;                   // columns, texels
+${widenRange(`  for (int i = p.x; i < Wx.y; i += ${RANGE_PARTS}) {
+    see(texelFetch(X, ivec2(i % Wx.x, i / Wx.x), 0));
+  }`)}`,
+};
+
+const PACK: Source = {
+  name: 'pack',
+  fragment: () => `${HEAD}${FROM_IMAGE}
+uniform sampler2D R;
+uniform ivec4 Wy;                   // texels in a row, elements, row of the range
+uniform vec4 Qy;                    // zero point, 1 / scale
+layout(location = 0) out vec4 y;
+vec4 bytesOf(float v) {
+  return vec4((uvec4(floatBitsToUint(v)) >> uvec4(0, 8, 16, 24)) & 255u);
+}
+void main() {
+  ivec2 p = ivec2(gl_FragCoord.xy);
+  vec4 q = vec4(0);
+  if (p.y < Wy.z) {
+    int i = 4 * (p.y * Wy.x + p.x);
+    vec4 v = vec4(0);
+    for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = number(i + k);
+    q = clamp(floor(v * Qy.y + Qy.x + .5), 0., 255.);
+  } else if (p.x < 2) {
+    vec2 all = vec2(0);
+    bool isNan = false;
+    for (int i = 0; i < ${RANGE_PARTS}; ++i) {
+      vec4 part = texelFetch(R, ivec2(i, 0), 0);
+      isNan = isNan || isNaN(part).x;
+      all = vec2(min(all.x, part.x), max(all.y, part.y));
+    }
+    q = bytesOf(isNan ? uintBitsToFloat(0x7fc00000u) : p.x == 0 ? all.x : all.y);
+  }
+  y = (q + .25) / 255.;
+}`,
+};
+
+/** The range of an image, as [min, max] of each texel of a row of {@link RANGE_PARTS}. */
+function rangeParts(context: GpuContext, x: Image): Texture {
+  const { n, groups, columns } = x.layout;
+  const ranges = context.take('float', columns, n * groups);
+  context.draw(readingBytes(COLUMN_RANGES, { '': x }), ranges, {
+    textures: { X: x.texture },
+    ints: { Lx: layoutInts('x', x.layout).Lx },
+    floats: byteFloats('x', x),
+  });
+  const parts = context.take('float', RANGE_PARTS, 1);
+  context.draw(PART_RANGES, parts, {
+    textures: { X: ranges },
+    ints: { Wx: [columns, columns * n * groups, 0, 0] },
+  });
+  context.give(ranges);
+  return parts;
+}
+
+/** Width and height of the texture so many bytes and their range come in. */
+function packedSize(elements: number): [width: number, height: number] {
+  const [width, height] = flatSize(elements);
+  return [Math.max(width, 2), height + 1];
+}
+
+/** Bytes that {@link downloadBytes} writes: those of the tensor, and more. */
+export function downloadLength({ layout: { n, h, w, c } }: Image): number {
+  const [width, height] = packedSize(n * h * w * c);
+  return 4 * width * height;
+}
+
+/**
+ * The numbers of an image as bytes, to `to`; blocks.
+ *
+ * @returns the range they had, which includes zero. Bytes of numbers beyond what they can hold are
+ *   the nearest they have; both ends are NaN where a number is.
+ */
+export function downloadBytes(
+  context: GpuContext,
+  x: Image,
+  { scale, zero }: Quantisation,
+  to: Uint8Array,
+): Range {
+  const { n, h, w, c } = x.layout;
+  const [width, height] = packedSize(n * h * w * c);
+  const parts = rangeParts(context, x);
+  const packed = context.take('byte', width, height);
+  context.draw(readingBytes(PACK, { '': x }), packed, {
+    textures: { X: x.texture, R: parts },
+    ints: { ...layoutInts('x', x.layout), Wy: [width, n * h * w * c, height - 1, 0] },
+    floats: { ...byteFloats('x', x), Qy: [zero, 1 / scale, 0, 0] },
+  });
+  context.readBytes(packed, to);
+  context.give(parts);
+  context.give(packed);
+  const at = 4 * width * (height - 1);
+  const ends = new DataView(to.slice(at, at + 8).buffer);
+  return [ends.getFloat32(0, true), ends.getFloat32(4, true)];
+}
+
+/**
+ * Whether numbers come back from images as they went there: four draw buffers, both formats; and what
+ * 16 bits cannot hold as NaN.
+ */
 export function works(context: GpuContext): boolean {
   const numbers = Float32Array.from({ length: 3 * 5 * 7 }, (_, i) => i / 8);
   const comesBack = (format: Format) => {
@@ -120,8 +296,14 @@ export function works(context: GpuContext): boolean {
     context.give(image.texture);
     return util.arraysEqual([...back], [...numbers]);
   };
+  const tellsOverflow = () => {
+    const image = upload(context, Float32Array.of(-1e6, 1), [2], 'half');
+    const [big, one] = download(context, image);
+    context.give(image.texture);
+    return Number.isNaN(big) && one === 1;
+  };
   try {
-    return comesBack('half') && comesBack('float');
+    return comesBack('half') && comesBack('float') && tellsOverflow();
   } catch (error) {
     console.warn('mulayer: no programs of its own on this GPU:', error);
     return false;
