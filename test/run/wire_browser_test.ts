@@ -97,13 +97,13 @@ describe('the wire', () => {
     const download = spyOn(backend().gpu!, 'download').and.callThrough();
     await read(picture(1));
     const usual = download.calls.count();
-    const x = picture(1.9);
+    const x = picture(15);
     const numbers = [await read(x), await read(x), await read(x)];
     // Of the first of them once more, and then of no other.
     expect(download.calls.count()).toBe(4 * usual + 1);
     setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32' });
     const wanted = await read(x);
-    for (const got of numbers) expect(error(got, wanted)).toBeLessThan(0.02);
+    for (const got of numbers) expect(error(got, wanted)).toBeLessThan(0.03);
   });
 
   it('the processors have the same bytes of one tensor, to one unit', () => {
