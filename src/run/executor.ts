@@ -44,6 +44,8 @@ interface Run {
   readonly rooms: Rooms;
   /** Where it may have to be run again. */
   readonly keeper: Keeper | undefined;
+  /** For each step: whether its weights have come before, so that they are constant. */
+  readonly constant: (boolean | undefined)[];
   readonly plan: Plan;
   readonly settings: Settings;
   readonly isRehearsal: boolean;
@@ -132,7 +134,8 @@ export class Executor {
     const mayOverflow = isHalf && placements.some(({ where }) => where !== 'cpu');
     const rooms = () => new Rooms(this.cpu, order, places);
     const keeper = mayOverflow ? new Keeper(steps) : undefined;
-    const all = { steps, placements, bytes, plan, settings, isRehearsal, observing };
+    const constant: Run['constant'] = [];
+    const all = { steps, placements, bytes, constant, plan, settings, isRehearsal, observing };
     let run: Run = { ...all, keeper, rooms: rooms() };
     this.transfers.hasOverflowed = false;
     yield* this.compute(run);
@@ -144,7 +147,7 @@ export class Executor {
       yield* this.compute(run);
     } else if (keeper) for (const step of steps) this.retire(step);
     if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
-      yield* this.bringHome(nodes.flatMap(node => node.outputs));
+      yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
     }
     if (isRehearsal) plan.forgetNumbers();
@@ -165,7 +168,11 @@ export class Executor {
    * from the GPU, or is part of what somebody might want of it later.
    */
   private *hasOverflowed({ results }: Keeper): Generator<Pause, boolean> {
-    yield* this.bringHome(results);
+    for (const value of results) {
+      if (!value.wanted || value.error || !this.transfers.onlyOnGpu(value)) continue;
+      yield 'gpu';
+      if (value.wanted && this.transfers.onlyOnGpu(value)) this.transfers.examine(value);
+    }
     return this.transfers.hasOverflowed;
   }
 
@@ -259,8 +266,8 @@ export class Executor {
   }
 
   /** Results that lie on the GPU come to the CPU, where their reader will want them. */
-  private *bringHome(values: readonly Value[]): Generator<Pause, void> {
-    for (const value of values) {
+  private *bringHome(nodes: readonly Node[]): Generator<Pause, void> {
+    for (const value of nodes.flatMap(node => node.outputs)) {
       if (!value.wanted || value.error || !this.transfers.onlyOnGpu(value)) continue;
       yield 'gpu';
       if (value.wanted) this.transfers.onCpu(value);
@@ -377,12 +384,13 @@ export class Executor {
 
   /** Whether the CPU's part runs in int8; what is not known yet is measured. */
   private *decideInt8(run: Run, index: number): Generator<Pause, boolean> {
-    const { steps, placements, plan, settings } = run;
+    const { steps, placements, constant, plan, settings } = run;
     const { node, at, isOpen } = steps[index];
     if (!this.mayBeInt8(node, placements[index], settings)) return false;
     const layer = plan.layers[at];
-    const isConstant = layer.weights.has(weightsOf(node));
-    const wanted = isInt8(node, layer, settings);
+    // The same when the run is repeated.
+    const isConstant = (constant[index] ??= layer.weights.has(weightsOf(node)));
+    const wanted = isConstant && isInt8(node, layer, settings);
     if (isOpen || !isConstant) this.news++;
     layer.weights.add(weightsOf(node));
     if (settings.precision === 'int8' || isOpen) return wanted && !run.observing;

@@ -10,6 +10,8 @@
  * both, a slice of bytes: then the GPU's slice becomes bytes of the same scale on its way. Should its
  * numbers have left that range, they come as floats, and the next run has a better one.
  */
+import { util } from '@tensorflow/tfjs-core';
+
 import type { Range, Spec } from '../graph/kernel.js';
 import type { Use } from '../graph/graph.js';
 import type { Buffer, Value } from '../graph/value.js';
@@ -24,6 +26,12 @@ import type { Numbers } from '../processors/processor.js';
 
 /** Bytes of a float. */
 const WIRE_BYTES = 4;
+
+/**
+ * Numbers up to which a result of 16 bits is read back to see whether they held it: it will be wanted
+ * on the CPU, nearly always, and this is sooner done than a look at it on the GPU.
+ */
+const FEW = 2 ** 16;
 
 export class Transfers {
   bytesToGpu = 0;
@@ -89,6 +97,15 @@ export class Transfers {
       }),
       derived: (name, make) => derive(value, `${prefix}${shape.join()}:${name}`, make),
     };
+  }
+
+  /** Looks whether 16 bits have held a value that lies on the GPU alone; blocks. */
+  examine(value: Value): void {
+    const buffer = value.gpu as GpuBuffer | undefined;
+    const isLarge = buffer && util.sizeFromShape(value.shape as number[]) > FEW;
+    const isSound = isLarge && buffer.half ? this.theGpu().isSound(buffer) : undefined;
+    if (isSound === undefined) this.onCpu(value);
+    else if (!isSound) this.hasOverflowed = true;
   }
 
   /** Whether the CPU could only get at this value by a blocking read-back. */

@@ -165,6 +165,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.half && this.hasImage(spec);
   }
 
+  /** Whether an image has no NaN; undefined where there is no image to look at. Blocks. */
+  isSound({ image }: GpuBuffer): boolean | undefined {
+    return image && transfer.isSound(this.context!, image);
+  }
+
   /** Bytes that {@link downloadBytes} writes; undefined where the buffer cannot be read so. */
   downloadLength({ image }: GpuBuffer): number | undefined {
     return image && transfer.downloadLength(image);

@@ -243,6 +243,14 @@ function rangeParts(context: GpuContext, x: Image): Texture {
   return parts;
 }
 
+/** Whether an image has no NaN, which in halves also stands for what they cannot hold; blocks. */
+export function isSound(context: GpuContext, x: Image): boolean {
+  const parts = rangeParts(context, x);
+  const numbers = context.read(parts);
+  context.give(parts);
+  return !numbers.some(Number.isNaN);
+}
+
 /** Width and height of the texture so many bytes and their range come in. */
 function packedSize(elements: number): [width: number, height: number] {
   const [width, height] = flatSize(elements);
