@@ -65,6 +65,7 @@ export class Executor {
   private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
   /** Those whose GPU programs have been compiled, or are being. */
   private readonly prepared = new WeakSet<readonly Placement[]>();
+  private readonly preparedForBytes = new WeakSet<readonly Placement[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly lowering: Lowering;
@@ -130,6 +131,7 @@ export class Executor {
     }
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
+    if (isHalf && bytes.some(group => group)) this.prepareForBytes(order, placements, bytes);
     const places = placeRooms(order, (_, i) => !!bytes[i] && placements[i].where === 'cpu');
     const mayOverflow = isHalf && placements.some(({ where }) => where !== 'cpu');
     const rooms = () => new Rooms(this.cpu, order, places);
@@ -153,6 +155,24 @@ export class Executor {
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.ms = performance.now() - start;
+  }
+
+  /** The GPU's programs that will read bytes: after the first inference, when there are some. */
+  private prepareForBytes(
+    order: readonly Node[],
+    placements: readonly Placement[],
+    bytes: Run['bytes'],
+  ): void {
+    if (this.preparedForBytes.has(placements)) return;
+    this.preparedForBytes.add(placements);
+    const asBytes = new Set<Value>();
+    const reads = (node: Node) => Object.values(node.inputs).some(use => asBytes.has(use.value));
+    order.forEach((node, i) => {
+      const isMoved = this.lowering.kernelOf(node).writesBytes?.(node) === 'same' && reads(node);
+      if (bytes[i] || isMoved) for (const value of node.outputs) asBytes.add(value);
+    });
+    const readers = order.filter((node, i) => placements[i].where !== 'cpu' && reads(node));
+    if (readers.length > 0) this.lowering.prepare(readers, asBytes);
   }
 
   private *compute(run: Run): Generator<Pause, void> {

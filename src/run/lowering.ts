@@ -7,6 +7,7 @@
  */
 import type { Node, Use } from '../graph/graph.js';
 import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Value } from '../graph/value.js';
 import type { Placement } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Room } from '../processors/cpu/joint.js';
@@ -43,9 +44,13 @@ export class Lowering {
     return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
   }
 
-  /** Sees to it that the GPU's programs for these nodes are being compiled. */
-  prepare(nodes: readonly Node[]): void {
-    for (const node of nodes) this.gpu!.prepare(this.kernelOf(node), node);
+  /** Sees to it that the GPU's programs for these nodes are being compiled; some values are bytes. */
+  prepare(nodes: readonly Node[], bytes?: ReadonlySet<Value>): void {
+    if (bytes) this.gpu!.prepareWire();
+    for (const node of nodes) {
+      const comesAsBytes = (name: string) => !!bytes?.has(node.inputs[name].value);
+      this.gpu!.prepare(this.kernelOf(node), node, comesAsBytes);
+    }
   }
 
   /**

@@ -75,6 +75,36 @@ describe('the wire', () => {
     });
   }
 
+  it('all programs for bytes are being compiled before the first of them draws', async () => {
+    const { context } = backend().gpu!;
+    if (!context) return;
+    setFlags({ MULAYER_SPLIT: 0.5, MULAYER_PRECISION: 'int8' });
+    // A window of its own, so that its programs are not there yet.
+    const w = tf.tensor4d(new Random(8).floats(8 * C * C), [4, 2, C, C]);
+    const x = tf.tensor4d(new Random(2).floats(H * W * C), [1, H, W, C]);
+    const read = async () => {
+      const y = tf.tidy(() => tf.conv2d(tf.conv2d(x, w, 1, 'same'), w, 1, 'same'));
+      await y.data();
+      y.dispose();
+    };
+    await read();
+    const late: string[] = [];
+    let begun = 0;
+    const prepare = context.prepare.bind(context);
+    spyOn(context.gl, 'createProgram').and.callThrough();
+    spyOn(context, 'prepare').and.callFake(source => {
+      const before = (context.gl.createProgram as jasmine.Spy).calls.count();
+      prepare(source);
+      const isNew = (context.gl.createProgram as jasmine.Spy).calls.count() > before;
+      if (isNew) begun++;
+      if (isNew && !context.isRehearsing) late.push(source.name);
+    });
+    await read();
+    expect(explain().layers[0].quantised).toBeTrue();
+    expect(begun).toBeGreaterThan(0);
+    expect(late).toEqual([]);
+  });
+
   it('a slice of the GPU that leaves the range comes as floats, and the range is learned', async () => {
     setFlags({ MULAYER_SPLIT: 0.5, MULAYER_PRECISION: 'int8' });
     const random = new Random(3);

@@ -286,6 +286,7 @@ export class GpuContext {
   /** The same of a plain texture of bytes, straight to where they are wanted. */
   readBytes(from: Texture, to: Uint8Array): void {
     const { gl } = this;
+    if (this.isRehearsing) return;
     const read = (bytes: Uint8Array) =>
       gl.readPixels(0, 0, from.width, from.height, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     this.bindTarget(from);

@@ -341,17 +341,25 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }
 
-  /** Begins to compile what a call will need, if that is a program of ours. Never throws. */
-  prepare(kernel: Kernel, { inputs, outputs, ...call }: Problem & { isList: boolean }): void {
+  /**
+   * Begins to compile what a call will need, if that is a program of ours. Never throws.
+   *
+   * @param comesAsBytes of an input, by its name.
+   */
+  prepare(
+    kernel: Kernel,
+    { inputs, outputs, ...call }: Problem & { isList: boolean },
+    comesAsBytes: (name: string) => boolean = () => false,
+  ): void {
     const { context } = this;
     if (!context || !Object.values(inputs).every(spec => this.hasImage(spec))) return;
-    const imagine = ({ shape, dtype }: Spec): Argument<GpuBuffer> => ({
+    const imagine = ({ shape, dtype }: Spec, bytes?: Quantisation): Argument<GpuBuffer> => ({
       ...{ shape, dtype },
       buffer: new GpuBuffer(
         this,
         { shape, dtype },
         this.half,
-        takeImage(context, shape, this.format),
+        takeImage(context, shape, this.format, bytes),
       ),
       range: () => [0, 0],
       host: () => new Float32Array(0),
@@ -359,13 +367,27 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     });
     context.rehearse(() => {
       const imagined: Named<Argument<GpuBuffer>> = {};
-      for (const [name, spec] of Object.entries(inputs)) imagined[name] = imagine(spec);
+      for (const [name, spec] of Object.entries(inputs)) {
+        imagined[name] = imagine(spec, comesAsBytes(name) ? { scale: 1, zero: 0 } : undefined);
+      }
       const own = { name: kernel.name, inputs: imagined, outputs, int8: false };
       try {
         for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
       } catch {
         // What it refuses now it refuses again in earnest.
       }
+    });
+  }
+
+  /** Begins to compile what bytes need on their way. Never throws. */
+  prepareWire(): void {
+    const { context } = this;
+    context?.rehearse(() => {
+      const bytes = { scale: 1, zero: 0 };
+      const left = transfer.uploadBytes(context, new Uint8Array(4), bytes, [4]);
+      const right = takeImage(context, [4], this.format);
+      joinImages(context, [left, right], [8], 0, bytes);
+      transfer.downloadBytes(context, right, bytes, new Uint8Array(transfer.downloadLength(right)));
     });
   }
 
