@@ -62,12 +62,14 @@ export function byteFloats(name: string, { quantisation }: Image): Record<string
 export function readingBytes(source: Source, images: Readonly<Record<string, Image>>): Source {
   const names = Object.keys(images).filter(name => images[name].quantisation);
   if (names.length === 0) return source;
-  const defines = names.map(name => `#define BYTES_${name}\n`).join('');
-  return {
-    name: `${source.name}, of bytes ${names.join()}`,
-    fragment: () => source.fragment().replace('\n', `\n${defines}`),
-  };
+  return defining(source, ...names.map(name => `BYTES_${name}`));
 }
+
+/** The same program with these defined. */
+export const defining = (source: Source, ...words: string[]): Source => ({
+  name: `${source.name}, ${words.join()}`,
+  fragment: () => source.fragment().replace('\n', `\n${words.map(w => `#define ${w}\n`).join('')}`),
+});
 
 /** `vec4 real*(vec4)`: the numbers of a texel of x. */
 export const dequantise = (name = ''): string => `

@@ -23,21 +23,29 @@ import { movedFormat, takeImage } from '../layout.js';
 import { drawImage } from './draw.js';
 import {
   byteFloats,
+  defining,
   dequantise,
-  elementwise,
   HEAD,
   layoutInts,
+  pixelwise,
   reader,
   readingBytes,
 } from './text.js';
 
-/** Where element i of x is, as a function `float number(int i)`. */
+/**
+ * Where element i of x is, as a function `float number(int i)`; and four elements from i on, a multiple
+ * of 4: one texel where the channels are whole ones. A text of its own: llvmpipe runs both branches.
+ */
 const FROM_FLAT = `${dequantise()}
 uniform sampler2D X;
 uniform ivec4 Wx;                   // texels in a row
 float number(int i) {
   int texel = i >> 2;
   return real(texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0))[i & 3];
+}
+vec4 four(int i) {
+  int texel = i >> 2;
+  return real(texelFetch(X, ivec2(texel % Wx.x, texel / Wx.x), 0));
 }
 `;
 
@@ -47,16 +55,33 @@ float number(int i) {
   at /= Dx.z;
   return read(at / Dx.y, c >> 2, at % Dx.y, x)[c & 3];
 }
+vec4 four(int i) {
+#ifdef WHOLE
+  int c = i % Dx.w, at = i / Dx.w, x = at % Dx.z;
+  at /= Dx.z;
+  return read(at / Dx.y, c >> 2, at % Dx.y, x);
+#else
+  return vec4(number(i), number(i + 1), number(i + 2), number(i + 3));
+#endif
+}
 `;
 
 const toImage = (from: 'flat' | 'image', format: Format): Source => ({
   name: `enter from ${from}, ${format}`,
   fragment: () =>
-    elementwise(
+    pixelwise(
       format,
       `${from === 'flat' ? FROM_FLAT : FROM_IMAGE}
-float element(int image, int y, int x, int c) {
-  return number(((image * Dy.y + y) * Dy.z + x) * Dy.w + c);
+vec4 pixel(int image, int g, int y, int x) {
+  vec4 v = vec4(0);
+  if (y >= Dy.y || x >= Dy.z) return v;
+  int i = ((image * Dy.y + y) * Dy.z + x) * Dy.w + 4 * g;
+#ifdef WHOLE
+  return four(i);
+#else
+  for (int k = 0; k < min(4, Dy.w - 4 * g); ++k) v[k] = number(i + k);
+  return v;
+#endif
 }`,
     ),
 });
@@ -70,10 +95,21 @@ void main() {
   ivec2 p = ivec2(gl_FragCoord.xy);
   int i = 4 * (p.y * Wy.x + p.x);
   vec4 v = vec4(0);
+#ifdef WHOLE
+  if (i < Wy.y) v = four(i);
+#else
   for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = number(i + k);
+#endif
   y = v;
 }`,
 };
+
+/** The same program for shapes whose channels are whole texels. */
+function forChannels(source: Source, ...shapes: (readonly number[])[]): Source {
+  return shapes.every(shape => shape.at(-1)! % 4 === 0) ? defining(source, 'WHOLE') : source;
+}
+
+const channelsOf = ({ layout: { c } }: Image) => [c];
 
 /** Texels in a row and rows of a flat texture of so many elements: near a square. */
 export function flatSize(elements: number): [width: number, height: number] {
@@ -91,7 +127,7 @@ export function enter(
   format: Format,
 ): Image {
   const y = takeImage(context, shape, format);
-  context.draw(toImage('flat', format), y.texture, {
+  context.draw(forChannels(toImage('flat', format), shape), y.texture, {
     textures: { X },
     ints: { ...layoutInts('y', y.layout), Wx: [width, 0, 0, 0] },
   });
@@ -103,7 +139,7 @@ export function leave(context: GpuContext, x: Image, format: Format = 'float'): 
   const { n, h, w, c } = x.layout;
   const [width, height] = flatSize(n * h * w * c);
   const y = context.take(format, width, height);
-  context.draw(readingBytes(LEAVE, { '': x }), y, {
+  context.draw(readingBytes(forChannels(LEAVE, channelsOf(x)), { '': x }), y, {
     textures: { X: x.texture },
     ints: { ...layoutInts('x', x.layout), Wy: [width, n * h * w * c, 0, 0] },
     floats: byteFloats('x', x),
@@ -113,7 +149,7 @@ export function leave(context: GpuContext, x: Image, format: Format = 'float'): 
 
 /** The same numbers under another shape of the same size. */
 export function relay(context: GpuContext, x: Image, shape: readonly number[]): Image {
-  const program = toImage('image', movedFormat([x]));
+  const program = forChannels(toImage('image', movedFormat([x])), shape, channelsOf(x));
   return drawImage(context, program, { '': x }, shape, {}, x.quantisation);
 }
 
@@ -143,7 +179,8 @@ export function uploadBytes(
   const flat = context.take('byte', width, height);
   context.write(flat, bytes);
   const y = takeImage(context, shape, 'byte', quantisation);
-  context.draw(readingBytes(toImage('flat', 'byte'), { '': y }), y.texture, {
+  const program = forChannels(toImage('flat', 'byte'), shape);
+  context.draw(readingBytes(program, { '': y }), y.texture, {
     textures: { X: flat },
     ints: { ...layoutInts('y', y.layout), Wx: [width, 0, 0, 0] },
     floats: { ...byteFloats('x', y), ...byteFloats('y', y) },
@@ -152,7 +189,7 @@ export function uploadBytes(
   return y;
 }
 
-/** Fragments of the last but one step to a range. */
+/** Fragments of the last step but one to a range. */
 const RANGE_PARTS = 64;
 
 /** Of four numbers of each texel, NaN where one is: smallest and largest. */
@@ -187,8 +224,8 @@ const PART_RANGES: Source = {
   name: 'ranges of parts',
   fragment: () => `${HEAD}
 uniform sampler2D X;
-uniform ivec4 Wx;                   // columns, texels
-${widenRange(`  for (int i = p.x; i < Wx.y; i += ${RANGE_PARTS}) {
+uniform ivec4 Wx;                   // columns, texels, parts
+${widenRange(`  for (int i = p.x; i < Wx.y; i += Wx.z) {
     see(texelFetch(X, ivec2(i % Wx.x, i / Wx.x), 0));
   }`)}`,
 };
@@ -209,24 +246,21 @@ void main() {
   if (p.y < Wy.z) {
     int i = 4 * (p.y * Wy.x + p.x);
     vec4 v = vec4(0);
+#ifdef WHOLE
+    if (i < Wy.y) v = four(i);
+#else
     for (int k = 0; k < min(4, Wy.y - i); ++k) v[k] = number(i + k);
+#endif
     q = clamp(floor(v * Qy.y + Qy.x + .5), 0., 255.);
   } else if (p.x < 2) {
-    vec2 all = vec2(0);
-    bool isNan = false;
-    for (int i = 0; i < ${RANGE_PARTS}; ++i) {
-      vec4 part = texelFetch(R, ivec2(i, 0), 0);
-      isNan = isNan || isNaN(part).x;
-      all = vec2(min(all.x, part.x), max(all.y, part.y));
-    }
-    q = bytesOf(isNan ? uintBitsToFloat(0x7fc00000u) : p.x == 0 ? all.x : all.y);
+    q = bytesOf(texelFetch(R, ivec2(0), 0)[p.x]);
   }
   y = (q + .25) / 255.;
 }`,
 };
 
-/** The range of an image, as [min, max] of each texel of a row of {@link RANGE_PARTS}. */
-function rangeParts(context: GpuContext, x: Image): Texture {
+/** The range of an image, [min, max] in a texture of one texel; NaN where there is one. */
+function rangeOf(context: GpuContext, x: Image): Texture {
   const { n, groups, columns } = x.layout;
   const ranges = context.take('float', columns, n * groups);
   context.draw(readingBytes(COLUMN_RANGES, { '': x }), ranges, {
@@ -234,21 +268,22 @@ function rangeParts(context: GpuContext, x: Image): Texture {
     ints: { Lx: layoutInts('x', x.layout).Lx },
     floats: byteFloats('x', x),
   });
-  const parts = context.take('float', RANGE_PARTS, 1);
-  context.draw(PART_RANGES, parts, {
-    textures: { X: ranges },
-    ints: { Wx: [columns, columns * n * groups, 0, 0] },
-  });
-  context.give(ranges);
-  return parts;
+  const inParts = (X: Texture, parts: number) => {
+    const range = context.take('float', parts, 1);
+    const ints = { Wx: [X.width, X.width * X.height, parts, 0] };
+    context.draw(PART_RANGES, range, { textures: { X }, ints });
+    context.give(X);
+    return range;
+  };
+  return inParts(inParts(ranges, RANGE_PARTS), 1);
 }
 
 /** Whether an image has no NaN, which in halves also stands for what they cannot hold; blocks. */
 export function isSound(context: GpuContext, x: Image): boolean {
-  const parts = rangeParts(context, x);
-  const numbers = context.read(parts);
-  context.give(parts);
-  return !numbers.some(Number.isNaN);
+  const range = rangeOf(context, x);
+  const [min] = context.read(range);
+  context.give(range);
+  return !Number.isNaN(min);
 }
 
 /** Width and height of the texture so many bytes and their range come in. */
@@ -277,15 +312,15 @@ export function downloadBytes(
 ): Range {
   const { n, h, w, c } = x.layout;
   const [width, height] = packedSize(n * h * w * c);
-  const parts = rangeParts(context, x);
+  const range = rangeOf(context, x);
   const packed = context.take('byte', width, height);
-  context.draw(readingBytes(PACK, { '': x }), packed, {
-    textures: { X: x.texture, R: parts },
+  context.draw(readingBytes(forChannels(PACK, channelsOf(x)), { '': x }), packed, {
+    textures: { X: x.texture, R: range },
     ints: { ...layoutInts('x', x.layout), Wy: [width, n * h * w * c, height - 1, 0] },
     floats: { ...byteFloats('x', x), Qy: [zero, 1 / scale, 0, 0] },
   });
   context.readBytes(packed, to);
-  context.give(parts);
+  context.give(range);
   context.give(packed);
   const at = 4 * width * (height - 1);
   const ends = new DataView(to.slice(at, at + 8).buffer);
