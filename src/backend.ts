@@ -346,11 +346,12 @@ export class MulayerBackend extends KernelBackend {
         start = performance.now();
         continue;
       }
-      if (typeof pause === 'object') this.cpu.work(pause.mark, start + TURN_MS);
-      if (performance.now() - start > TURN_MS) {
+      // Before what takes long as well as after it.
+      if (performance.now() - start > (pause === 'turn' ? TURN_MS : TURN_MS / 2)) {
         await nextTurn();
         start = performance.now();
       }
+      if (typeof pause === 'object') this.cpu.work(pause.mark, start + TURN_MS);
     }
   }
 

@@ -40,7 +40,9 @@ export function partition(nodes: readonly Node[], rule: Rule, device: Device): P
   const placed = new Map<Value, Placement>();
   return nodes.map((node, index) => {
     const source = placed.get(largest(node).value);
-    const placement = device.gpuCan(node, index) ? place(node, rule, source) : CPU;
+    const wanted = place(node, rule, source);
+    // Asked only where it matters: the first time costs the GPU's self-test.
+    const placement = wanted.where === 'cpu' || device.gpuCan(node, index) ? wanted : CPU;
     for (const value of node.outputs) placed.set(value, placement);
     return placement;
   });

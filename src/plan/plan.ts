@@ -29,6 +29,8 @@ export interface Layer {
   range?: readonly [number, number];
   /** Its lowering looks at numbers, and so waits for all that is under way. */
   looks?: boolean;
+  /** Its lowering took the main thread long. */
+  isLong?: boolean;
   /** The GPU refused this node (a program that does not link, no memory): not again. */
   refused?: boolean;
 }

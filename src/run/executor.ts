@@ -35,6 +35,9 @@ import type { LayerReport } from './report.js';
 import { Rooms } from './rooms.js';
 import { Transfers } from './transfers.js';
 
+/** Milliseconds of the main thread from which the page may want a turn before a step. */
+const LONG_MS = 1;
+
 /** What is the same for all steps of a run. */
 interface Run {
   readonly steps: readonly Step[];
@@ -236,9 +239,12 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { bytes: 0 };
     if (placement.where !== 'gpu' && this.lowering.mustReadBack(node)) yield 'gpu';
+    if (layer.isLong) yield 'long';
     const { waits } = this.cpu;
+    const start = performance.now();
     const { row, guarded } = yield* this.step(run, index);
     layer.looks = this.cpu.waits > waits;
+    layer.isLong = performance.now() - start > LONG_MS;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     const bytes = node.outputs.reduce((sum, { cpu }) => sum + (cpu?.bytes ?? 0), 0);

@@ -15,10 +15,10 @@ import type { Quantised } from '../processors/cpu/buffer.js';
 import type { LayerReport } from './report.js';
 
 /**
- * Why a run pauses: a turn of the event loop may be taken, the GPU be waited for, or the CPU's
- * threads be helped until they are so far (`CpuProcessor.work`).
+ * Why a run pauses: a turn of the event loop may be taken, something long comes next, the GPU be
+ * waited for, or the CPU's threads be helped until they are so far (`CpuProcessor.work`).
  */
-export type Pause = 'turn' | 'gpu' | { readonly mark: number };
+export type Pause = 'turn' | 'long' | 'gpu' | { readonly mark: number };
 
 /**
  * Steps issued and not retired at most: enough that threads find the next one ready. Large ones take

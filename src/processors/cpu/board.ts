@@ -376,7 +376,9 @@ export class Board {
     const { words } = this;
     const at = wordsOf(job);
     const numbers = (job & (JOBS - 1)) * NUMBERS;
-    const args = [...this.args.subarray(numbers, numbers + words[at + ARGS])];
+    // 0.1 µs; with the iterator of a typed array 0.7.
+    const args: number[] = [];
+    for (let i = 0; i < words[at + ARGS]; i++) args.push(this.args[numbers + i]);
     const spreads = this.args[numbers + MAX_ARGS];
     const cut: Cut = [words[at + ROWS], words[at + COLUMNS]];
     if (cut[0] * cut[1] === 1) return () => args;

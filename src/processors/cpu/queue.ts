@@ -46,6 +46,9 @@ const SMALLEST_TILE_NS = 4_000;
  */
 const LARGEST_TILE_NS = 4_000_000;
 
+/** A call from here on, in nanoseconds, is not made on the spot: its caller may want a turn before. */
+const LONG_NS = 500_000;
+
 /**
  * Tiles for each thread at most, so that a slow core does not hold the others up; fewer where they
  * would be smaller than this.
@@ -256,7 +259,7 @@ export class Queue {
     const tiles = cut[0] * cut[1];
     if (!this.isBusy) {
       this.settle();
-      if (tiles === 1) {
+      if (tiles === 1 && !(division && division.ns >= LONG_NS)) {
         this.calls[kernel](...args);
         return;
       }

@@ -82,31 +82,24 @@ interface Operands {
   xBytes: number;
   /** Columns in one panel of w, and bytes from one panel to the next. */
   panel: number;
-  panelBytes: number;
+  panelBytes: (segments: number, segmentLength: number) => number;
   /** Index of `n`; w is before it. */
   n: number;
   /** Indices of pointers to one 32-bit number a column; 0 where absent. */
   vectors: number[];
   /** Index of y; ldy is after it. */
   y: number;
-  /** Index of `spread`; where that is given, y is bytes. */
-  spread?: number;
-  /** Pixels of a tile at least, where not PIXELS. */
-  pixels?: number;
+  /** Index of `spread`, or 0; where that is given, y is bytes. */
+  spread: number;
+  macNs: number;
+  /** Pixels of a tile at least. */
+  pixels: number;
 }
 
 const RULES: Record<TiledKernel, (args: readonly number[]) => Division | undefined> = {
-  f32Gemm: args =>
-    product(args, F32_MAC, {
-      xBytes: 4,
-      panel: 8,
-      panelBytes: 32,
-      n: 9,
-      vectors: [11, 12],
-      y: 15,
-    }),
-  qu8Gemm: args => dotProduct(args),
-  qu8GemmI16: args => i16Product(args),
+  f32Gemm: args => product(args, FLOAT),
+  qu8Gemm: args => product(args, DOT),
+  qu8GemmI16: args => product(args, I16),
   qs8Pack: args => packing(args, true),
   qs8PackI16: args => packing(args, false),
 
@@ -363,37 +356,39 @@ export function divide(kernel: TiledKernel, args: readonly number[]): Division |
   return RULES[kernel](args);
 }
 
-const bytesOfPanel = (args: readonly number[], i16: boolean, at: number): number => {
-  const [segments, segmentLength] = args.slice(at);
-  return segments * (i16 ? 64 * Math.ceil(segmentLength / 8) : 32 * Math.ceil(segmentLength / 4));
+const bytesOfDotPanel = (segments: number, segmentLength: number): number =>
+  segments * 32 * Math.ceil(segmentLength / 4);
+const bytesOfI16Panel = (segments: number, segmentLength: number): number =>
+  segments * 64 * Math.ceil(segmentLength / 8);
+
+const FLOAT: Operands = {
+  ...{ macNs: F32_MAC, pixels: PIXELS, xBytes: 4, panel: 8, panelBytes: () => 32 },
+  ...{ n: 9, vectors: [11, 12], y: 15, spread: 0 },
+};
+const BYTES = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16, spread: 20 };
+const DOT: Operands = {
+  ...{ ...BYTES, macNs: DOT_MAC, pixels: DOT_PIXELS, panel: 8, panelBytes: bytesOfDotPanel },
+};
+const I16: Operands = {
+  ...{ ...BYTES, macNs: I16_MAC, pixels: PIXELS, panel: 4, panelBytes: bytesOfI16Panel },
 };
 
-const QU8 = { xBytes: 1, n: 9, vectors: [10, 11, 12, 13], y: 16, spread: 20 };
-
-const dotProduct = (args: readonly number[]): Division => {
-  const panelBytes = bytesOfPanel(args, false, 5);
-  return product(args, DOT_MAC, { ...QU8, panel: 8, panelBytes, pixels: DOT_PIXELS });
-};
-
-const i16Product = (args: readonly number[]): Division =>
-  product(args, I16_MAC, { ...QU8, panel: 4, panelBytes: bytesOfPanel(args, true, 5) });
-
-function product(args: readonly number[], macNs: number, operands: Operands): Division {
+function product(args: readonly number[], operands: Operands): Division {
+  const { macNs, xBytes, spread } = operands;
   const [, m, ow, pixelStride, rowStride, segments, segmentLength] = args;
   const n = args[operands.n];
   const depth = segments * segmentLength;
   // Pixels that follow each other evenly, from row to row too, may be cut anywhere.
   const isEven = ow >= m || rowStride === ow * pixelStride;
   const rowGrain = isEven ? PIXEL_GRAIN : ow;
-  const columnGrain = LINE_BYTES / (operands.spread && args[operands.spread] ? 1 : 4);
+  const columnGrain = LINE_BYTES / (spread && args[spread] ? 1 : 4);
   return {
     ns: m * n * depth * macNs,
-    ...(operands.spread === undefined ? {} : { spread: operands.spread }),
+    spread,
     cut(count, threads) {
-      const { pixels = PIXELS } = operands;
       const fewest = Math.max(columnGrain, m < PIXELS ? VECTOR_COLUMNS : COLUMNS);
       const mostColumns = Math.max(1, Math.floor(n / fewest));
-      const mostPixels = Math.max(1, Math.floor(m / Math.max(pixels, rowGrain)));
+      const mostPixels = Math.max(1, Math.floor(m / Math.max(operands.pixels, rowGrain)));
       let best: Cut = [1, 1];
       let least = Infinity;
       for (let columns = 1; columns <= Math.min(mostColumns, count); columns++) {
@@ -403,7 +398,7 @@ function product(args: readonly number[], macNs: number, operands: Operands): Di
           // What the largest tile computes and reads, as often as somebody has one.
           const height = longest(m, rowGrain, rows);
           const width = longest(n, columnGrain, columns);
-          const ns = height * width * macNs + (height * operands.xBytes + width) * READ;
+          const ns = height * width * macNs + (height * xBytes + width) * READ;
           const total = Math.ceil((rows * columns) / threads) * (ns * depth + TAKE);
           if (total >= least) continue;
           best = [rows, columns];
@@ -430,24 +425,24 @@ function productPart(
   from: number,
   to: number,
 ): number[] {
-  const [x, , ow, pixelStride, rowStride] = args;
-  const unit = spread !== undefined && args[spread] ? 1 : 4;
+  const [x, , ow, pixelStride, rowStride, segments, segmentLength] = args;
+  const unit = spread && args[spread] ? 1 : 4;
   const skipped = isEven ? first * pixelStride : (first / ow) * rowStride;
-  const part = replaced(args, {
-    0: x + xBytes * skipped,
-    1: end - first,
-    2: isEven ? end - first : ow,
-    [n - 1]: args[n - 1] + (from / panel) * panelBytes,
-    [n]: to - from,
-    [y]: args[y] + unit * (first * args[y + 1] + from),
-  });
+  const part = args.slice();
+  part[0] = x + xBytes * skipped;
+  part[1] = end - first;
+  part[2] = isEven ? end - first : ow;
+  part[n - 1] = args[n - 1] + (from / panel) * panelBytes(segments, segmentLength);
+  part[n] = to - from;
+  part[y] = args[y] + unit * (first * args[y + 1] + from);
   for (const at of vectors) if (args[at] !== 0) part[at] = args[at] + 4 * from;
   return part;
 }
 
 function packing(args: readonly number[], dot: boolean): Division {
   const [w, segments, segmentLength, n, , packed, scale, sum] = args;
-  const panelBytes = bytesOfPanel(args, !dot, 1);
+  const bytesOf = dot ? bytesOfDotPanel : bytesOfI16Panel;
+  const panelBytes = bytesOf(segments, segmentLength);
   const panel = dot ? 8 : 4;
   return {
     ns: segments * segmentLength * n * PACK,
@@ -516,7 +511,9 @@ function longEnough(sizes: readonly number[], count: number): number {
 }
 
 function replaced(args: readonly number[], values: Record<number, number>): number[] {
-  return args.map((arg, i) => values[i] ?? arg);
+  const result = args.slice();
+  for (const at in values) result[at] = values[at];
+  return result;
 }
 
 function clamp(value: number, low: number, high: number): number {
