@@ -517,7 +517,8 @@ export class Executor {
     const layer = plan.layers[at];
     const room = rooms.of(index);
     const learn = (seen: Range) => {
-      layer.range = betterRange(layer.range ?? range, seen) ?? layer.range ?? range;
+      const better = betterRange(layer.range ?? range, seen);
+      if (better?.every(Number.isFinite)) layer.range = better;
     };
     this.lowering.compute(node, placements[index], true, { range, learn, ...(room && { room }) });
     return cpuPart(node)?.written;

@@ -104,6 +104,28 @@ describe('beyond 16 bits', () => {
     });
   }
 
+  for (const [name, value] of [
+    ['minus infinity', -Infinity],
+    ['the smallest float', -3.4028234663852886e38],
+  ] as const) {
+    it(`an image padded with ${name} for a maximum stays in 16 bits`, async () => {
+      setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'auto' });
+      const x = tf.tensor4d(random(8, 7 * 9 * 16), [1, 7, 9, 16]);
+      const make = () => {
+        const around: [number, number][] = [[0, 0], [1, 1], [1, 1], [0, 0]]; // prettier-ignore
+        return tf.maxPool(tf.pad(x, around, value) as Image, 3, 2, 'valid');
+      };
+      for (let run = 0; run < 2; run++) {
+        const got = await numbersOf(make);
+        expect(explain().layers.map(({ precision }) => precision)).toEqual(['f16', 'f16']);
+        const wanted = await numbersOf(() => tf.maxPool(x, 3, 2, 'same'));
+        expectNear(got, wanted, 2 ** -10);
+      }
+      const padded = await numbersOf(() => tf.pad(x, [[0, 0], [1, 0], [0, 0], [0, 0]], value)); // prettier-ignore
+      expect(padded[0]).toBe(Math.fround(value));
+    });
+  }
+
   it('an input of another scale than before is right too, and so is the one after it', async () => {
     setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'auto' });
     const x = (factor: number) => tf.tensor4d(random(6, 7 * 9 * 16, factor), [1, 7, 9, 16]);

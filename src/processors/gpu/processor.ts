@@ -165,7 +165,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.half && this.hasImage(spec);
   }
 
-  /** Whether an image has no NaN; undefined where there is no image to look at. Blocks. */
+  /** Whether all numbers of an image are finite; undefined where there is no image to look at. Blocks. */
   isSound({ image }: GpuBuffer): boolean | undefined {
     return image && transfer.isSound(this.context!, image);
   }

@@ -90,16 +90,19 @@ const filled = (format: Format): Source => ({
       format,
       `${reader()}
 uniform ivec4 S;
-uniform vec4 A;
+uniform vec4 A;                     // value, sign of an infinity
 vec4 pixel(int image, int g, int y, int x) {
   ivec3 i = ivec3(image, y, x) + S.xyz;
-  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return vec4(A.x);
+  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return A.y == 0. ? vec4(A.x) : vec4(A.y * uintBitsToFloat(0x7f800000u));
   return read(i.x, g, i.y, i.z);
 }`,
     ),
 });
 
-/** The same with another number than zero; channels have none before or after them. */
+/**
+ * The same with another number than zero; channels have none before or after them. The smallest float,
+ * which nets put around an image for a maximum to pass over, does for halves as infinity.
+ */
 export function fillImage(
   context: GpuContext,
   x: Image,
@@ -108,7 +111,8 @@ export function fillImage(
   value: number,
 ): Image {
   const ints = { S: [0, 0, 0, 0, ...before.map(n => -n)].slice(-4) };
-  const floats = { A: [Math.max(-MAX, Math.min(MAX, value)), 0, 0, 0] };
+  const isInfinite = Math.abs(value) >= (computedFormat(x) === 'half' ? MAX : Infinity);
+  const floats = { A: [isInfinite ? 0 : value, isInfinite ? Math.sign(value) : 0, 0, 0] };
   return drawImage(context, filled(computedFormat(x)), { '': x }, shape, { ints, floats });
 }
 

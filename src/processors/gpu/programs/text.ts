@@ -18,6 +18,7 @@ precision highp float; precision highp int;
 precision highp sampler2D; precision highp sampler2DArray;
 // min, max and clamp of a NaN are what the driver likes, and so is isnan() on some.
 bvec4 isNaN(vec4 v) { return greaterThan(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
+bvec4 isInfinite(vec4 v) { return equal(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
 // What is beyond a limit becomes NaN.
 vec4 heldBelow(vec4 v, float limit) {
   return mix(vec4(uintBitsToFloat(0x7fc00000u)), v, lessThanEqual(abs(v), vec4(limit)));
@@ -29,7 +30,7 @@ vec4 heldBelow(vec4 v, float limit) {
  *
  * Halves: rounded to the nearest before the store: the H200 truncates on stores to RGBA16F, a bias of
  * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. What a half cannot
- * hold, infinity too, becomes NaN: unlike infinity, of which 1 / v and min(v, 6) make numbers again,
+ * hold becomes NaN: unlike infinity, of which 1 / v and min(v, 6) make numbers again,
  * it reaches every result that depends on it, and who reads that back sees it (`run/transfers.ts`).
  *
  * Bytes: as the CPU rounds them, but for ties. A quarter more, so that drivers that truncate store
@@ -39,7 +40,7 @@ const STORE: Record<Format, string> = {
   half: `
 const vec4 NOTHING = vec4(0);
 vec4 store(vec4 v) {
-  v = heldBelow(v, 65504.);
+  v = mix(heldBelow(v, 65504.), v, isInfinite(v));
   return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
 }`,
   float: `

@@ -278,12 +278,12 @@ function rangeOf(context: GpuContext, x: Image): Texture {
   return inParts(inParts(ranges, RANGE_PARTS), 1);
 }
 
-/** Whether an image has no NaN, which in halves also stands for what they cannot hold; blocks. */
+/** Whether all numbers of an image are finite; in halves what they cannot hold is not. Blocks. */
 export function isSound(context: GpuContext, x: Image): boolean {
   const range = rangeOf(context, x);
-  const [min] = context.read(range);
+  const [min, max] = context.read(range);
   context.give(range);
-  return !Number.isNaN(min);
+  return Number.isFinite(min) && Number.isFinite(max);
 }
 
 /** Width and height of the texture so many bytes and their range come in. */
@@ -340,10 +340,10 @@ export function works(context: GpuContext): boolean {
     return util.arraysEqual([...back], [...numbers]);
   };
   const tellsOverflow = () => {
-    const image = upload(context, Float32Array.of(-1e6, 1), [2], 'half');
-    const [big, one] = download(context, image);
+    const image = upload(context, Float32Array.of(-1e6, 1, -Infinity), [3], 'half');
+    const [big, one, lowest] = download(context, image);
     context.give(image.texture);
-    return Number.isNaN(big) && one === 1;
+    return Number.isNaN(big) && one === 1 && lowest === -Infinity;
   };
   try {
     return comesBack('half') && comesBack('float') && tellsOverflow();

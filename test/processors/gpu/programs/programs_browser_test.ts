@@ -134,14 +134,14 @@ describe('programs on the GPU', () => {
     });
   }
 
-  it('numbers beyond halves become NaN in halves, which no function hides, and stay in floats', () => {
+  it('numbers beyond halves become NaN in halves, which no function hides, and stay in floats; infinity stays', () => {
     const context = ownContext();
     if (!context) return;
     const numbers = [1e5, -1e6, Infinity, 65504, -300];
     for (const format of FORMATS) {
       const inputs = [{ numbers, shape: [5] }];
       const got = throughImages(context, inputs, format, ([x]) => sliceImage(context, x, [0], [5]));
-      expect([...got]).toEqual(format === 'float' ? numbers : [NaN, NaN, NaN, 65504, -300]);
+      expect([...got]).toEqual(format === 'float' ? numbers : [NaN, NaN, Infinity, 65504, -300]);
     }
     const hiding: ((x: Image) => Image)[] = [
       x => unaryImage(context, x, 'Reciprocal', [0, 0])!,
@@ -156,7 +156,7 @@ describe('programs on the GPU', () => {
     for (const draw of hiding) {
       for (const numbers of [
         [1e6, 1],
-        [1, -Infinity],
+        [1, -1e5],
       ]) {
         // prettier-ignore
         const inputs = [{ numbers, shape: [1, 1, 2, 1] }];
@@ -209,7 +209,7 @@ describe('halves on the host', () => {
       expect(toHalves(Float32Array.of(middle))[0]).toBe(even);
     }
     expect([...toHalves(Float32Array.of(0, 65504, 1e6, -Infinity))]).toEqual([
-      ...[0, 0x7bff, 0x7e00, 0xfe00],
+      ...[0, 0x7bff, 0x7e00, 0xfc00],
     ]);
   });
 });
