@@ -113,9 +113,10 @@ const THREW = 2;
 
 /**
  * Milliseconds for which an idle worker looks for work before it sleeps: longer than the main thread
- * needs from one inference's layer to the next, usually, and short enough to leave the core to others.
+ * needs from one inference to the next, and short enough to leave the core to others. MobileNet v1
+ * on 16 threads: 2.75 ms with 0.1, 2.3 with 1.
  */
-const SPIN_MS = 0.1;
+const SPIN_MS = 1;
 
 export class Board {
   static readonly BYTES = ENDS_OFFSET + 8 * JOBS;
