@@ -128,7 +128,8 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   supports(kernel: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
     const { name } = kernel;
-    if (!kernel.gpu) return false;
+    // A device that renders to 16 bits only does not compute in 32.
+    if (!kernel.gpu || !(this.half || env().getBool('WEBGL_RENDER_FLOAT32_CAPABLE'))) return false;
     const fits = ({ shape, dtype }: Spec) =>
       dtype === 'float32' && shape.length <= MAX_RANK && util.sizeFromShape(shape as number[]) > 0;
     return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);
@@ -281,10 +282,14 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
   get context(): GpuContext | undefined {
     if (this.made === undefined) {
-      this.made = GpuContext.create(this.webgl.gpgpu.gl) ?? null;
-      if (this.made && !transfer.works(this.made)) {
-        this.made.dispose();
-        this.made = null;
+      this.made = null;
+      try {
+        const context = GpuContext.create(this.webgl.gpgpu.gl);
+        if (context && transfer.works(context)) this.made = context;
+        else context?.dispose();
+      } catch (error) {
+        if (!(error instanceof UnsupportedError)) throw error;
+        console.warn('mulayer: no programs of its own on this GPU:', error);
       }
     }
     return this.made ?? undefined;
