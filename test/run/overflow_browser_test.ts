@@ -113,7 +113,7 @@ describe('beyond 16 bits', () => {
       const x = tf.tensor4d(random(8, 7 * 9 * 16), [1, 7, 9, 16]);
       const make = () => {
         const around: [number, number][] = [[0, 0], [1, 1], [1, 1], [0, 0]]; // prettier-ignore
-        return tf.maxPool(tf.pad(x, around, value) as Image, 3, 2, 'valid');
+        return tf.maxPool(tf.pad<Image>(x, around, value), 3, 2, 'valid');
       };
       for (let run = 0; run < 2; run++) {
         const got = await numbersOf(make);
