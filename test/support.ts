@@ -165,7 +165,7 @@ export interface Problem {
   /** Makes the tensors; what it gives back calls the kernel on them, each time it is called. */
   readonly setUp: () => () => tf.Tensor;
   readonly float32: Wanted;
-  /** Absent where the numbers are beyond 16-bit floats: the GPU's part is not judged then. */
+  /** Absent where the numbers are too small for 16-bit floats: the GPU's part is not judged then. */
   readonly f16?: Wanted;
   /** Of a GPU in 32 bits, where that is rougher than the CPU. */
   readonly gpu32?: Wanted;

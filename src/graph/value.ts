@@ -23,6 +23,10 @@ export interface Slices {
   readonly cut: number;
   readonly cpu: Buffer;
   readonly gpu: Buffer;
+  /** Of a CPU's slice of bytes: told the range of both where the GPU's has left that of the bytes. */
+  readonly learn?: ((seen: readonly [number, number]) => void) | undefined;
+  /** The range of both, once they were joined as bytes and where the CPU's was noted. */
+  spread?: readonly [number, number];
 }
 
 /** Strings and complex numbers, which no processor of ours computes on. */

@@ -45,6 +45,8 @@ export class Plan {
   readonly constants = new WeakSet();
   /** How `MULAYER_SPLIT=auto` finds its split. */
   readonly trial = new Trial();
+  /** 16 bits were not enough for its numbers on the GPU, or there was a NaN: from then on 32. */
+  isWide = false;
   private placements: readonly Placement[] | undefined;
   private placedFor = '';
 

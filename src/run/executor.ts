@@ -19,13 +19,15 @@ import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
-import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import type { CpuProcessor } from '../processors/cpu/processor.js';
+import type { Range } from '../processors/cpu/quantisation.js';
 import { betterRange, unionOf, widthOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import type { Kernel } from '../processors/kernel.js';
 import type { Step } from './fuser.js';
 import { Fuser } from './fuser.js';
-import { Lowering } from './lowering.js';
+import { Keeper } from './keeper.js';
+import { cpuPart, Lowering } from './lowering.js';
 import { observe, scaleOf } from './observer.js';
 import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
 import { pipeline } from './pipeline.js';
@@ -43,6 +45,10 @@ interface Run {
   /** For each step whose result shall be bytes: the layers with whose results it shares a scale. */
   readonly bytes: readonly (readonly Layer[] | undefined)[];
   readonly rooms: Rooms;
+  /** Where it may have to be run again. */
+  readonly keeper: Keeper | undefined;
+  /** For each step: whether its weights have come before, so that they are constant. */
+  readonly constant: (boolean | undefined)[];
   readonly plan: Plan;
   readonly settings: Settings;
   readonly isRehearsal: boolean;
@@ -62,6 +68,7 @@ export class Executor {
   private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
   /** Those whose GPU programs have been compiled, or are being. */
   private readonly prepared = new WeakSet<readonly Placement[]>();
+  private readonly preparedForBytes = new WeakSet<readonly Placement[]>();
   private readonly plans = new Plans();
   private readonly transfers: Transfers;
   private readonly lowering: Lowering;
@@ -105,9 +112,10 @@ export class Executor {
     isRehearsal: boolean,
   ): Generator<Pause, void> {
     const start = performance.now();
-    this.gpu?.beginRun(settings.precision !== 'float32');
     this.cpu.useThreads(settings.threads);
     const plan = this.plans.get(keyOf(nodes), nodes.length);
+    const isHalf = settings.precision !== 'float32' && !plan.isWide;
+    this.gpu?.beginRun(isHalf);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
     const observing = plan.runs === 0 || this.isCalibrating;
@@ -126,14 +134,23 @@ export class Executor {
     }
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
-    const places = placeRooms(order, (_, i) => !!bytes[i]);
-    const rooms = new Rooms(this.cpu, order, places);
-    const run: Run = { steps, placements, bytes, rooms, plan, settings, isRehearsal, observing };
-    try {
-      this.layers = yield* pipeline(this.cpu, this.workOf(run));
-    } finally {
-      rooms.dispose();
-    }
+    if (isHalf && bytes.some(group => group)) this.prepareForBytes(order, placements, bytes);
+    const places = placeRooms(order, (_, i) => !!bytes[i] && placements[i].where === 'cpu');
+    const mayOverflow = isHalf && placements.some(({ where }) => where !== 'cpu');
+    const rooms = () => new Rooms(this.cpu, order, places);
+    const keeper = mayOverflow ? new Keeper(steps) : undefined;
+    const constant: Run['constant'] = [];
+    const all = { steps, placements, bytes, constant, plan, settings, isRehearsal, observing };
+    let run: Run = { ...all, keeper, rooms: rooms() };
+    this.transfers.hasOverflowed = false;
+    yield* this.compute(run);
+    if (keeper && (yield* this.hasOverflowed(keeper))) {
+      plan.isWide = true;
+      this.gpu!.beginRun(false);
+      for (const step of steps) this.drop(step);
+      run = { ...all, keeper: undefined, rooms: rooms() };
+      yield* this.compute(run);
+    } else if (keeper) for (const step of steps) this.retire(step);
     if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
       yield* this.bringHome(nodes);
       plan.trial.add(rule, performance.now() - start);
@@ -141,6 +158,45 @@ export class Executor {
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.ms = performance.now() - start;
+  }
+
+  /** The GPU's programs that will read bytes: after the first inference, when there are some. */
+  private prepareForBytes(
+    order: readonly Node[],
+    placements: readonly Placement[],
+    bytes: Run['bytes'],
+  ): void {
+    if (this.preparedForBytes.has(placements)) return;
+    this.preparedForBytes.add(placements);
+    const asBytes = new Set<Value>();
+    const reads = (node: Node) => Object.values(node.inputs).some(use => asBytes.has(use.value));
+    order.forEach((node, i) => {
+      const isMoved = this.lowering.kernelOf(node).writesBytes?.(node) === 'same' && reads(node);
+      if (bytes[i] || isMoved) for (const value of node.outputs) asBytes.add(value);
+    });
+    const readers = order.filter((node, i) => placements[i].where !== 'cpu' && reads(node));
+    if (readers.length > 0) this.lowering.prepare(readers, asBytes);
+  }
+
+  private *compute(run: Run): Generator<Pause, void> {
+    try {
+      this.layers = yield* pipeline(this.cpu, this.workOf(run));
+    } finally {
+      run.rooms.dispose();
+    }
+  }
+
+  /**
+   * Whether a number that 16 bits cannot hold (or an infinity, or a NaN) was part of what came back
+   * from the GPU, or is part of what somebody might want of it later.
+   */
+  private *hasOverflowed({ results }: Keeper): Generator<Pause, boolean> {
+    for (const value of results) {
+      if (!value.wanted || value.error || !this.transfers.onlyOnGpu(value)) continue;
+      yield 'gpu';
+      if (value.wanted && this.transfers.onlyOnGpu(value)) this.transfers.examine(value);
+    }
+    return this.transfers.hasOverflowed;
   }
 
   private get isCalibrating(): boolean {
@@ -160,7 +216,8 @@ export class Executor {
         for (const value of run.steps[index].node.outputs) value.error = error;
       },
       retire: index => {
-        this.retire(run.steps[index]);
+        if (run.keeper) run.keeper.leave(run.steps[index]);
+        else this.retire(run.steps[index]);
         run.rooms.leave(index);
       },
     };
@@ -257,7 +314,7 @@ export class Executor {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
       writes: (node, i) =>
-        placements[i].where === 'cpu'
+        placements[i].where !== 'gpu'
           ? this.lowering.kernelOf(node).writesBytes?.(node)
           : undefined,
     });
@@ -319,7 +376,7 @@ export class Executor {
       where,
       p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
-      quantised: !!(output.cpu as CpuBuffer | undefined)?.written,
+      quantised: !!cpuPart(node)?.written,
       macs: node.kernel.macs?.(node) ?? 0,
       ms: 0,
       bytesToGpu: transfers.bytesToGpu - bytesToGpu,
@@ -353,12 +410,13 @@ export class Executor {
 
   /** Whether the CPU's part runs in int8; what is not known yet is measured. */
   private *decideInt8(run: Run, index: number): Generator<Pause, boolean> {
-    const { steps, placements, plan, settings } = run;
+    const { steps, placements, constant, plan, settings } = run;
     const { node, at, isOpen } = steps[index];
     if (!this.mayBeInt8(node, placements[index], settings)) return false;
     const layer = plan.layers[at];
-    const isConstant = layer.weights.has(weightsOf(node));
-    const wanted = isInt8(node, layer, settings);
+    // The same when the run is repeated.
+    const isConstant = (constant[index] ??= layer.weights.has(weightsOf(node)));
+    const wanted = isConstant && isInt8(node, layer, settings);
     if (isOpen || !isConstant) this.news++;
     layer.weights.add(weightsOf(node));
     if (settings.precision === 'int8' || isOpen) return wanted && !run.observing;
@@ -434,30 +492,57 @@ export class Executor {
    * @returns the bytes, whose own range has to be looked at when they are there.
    */
   private *computeBytes(
-    { steps, plan, rooms }: Run,
+    run: Run,
     index: number,
     group: readonly Layer[],
   ): Generator<Pause, Quantised | undefined> {
-    const { node, at } = steps[index];
-    const layer = plan.layers[at];
+    const { node, at } = run.steps[index];
+    const layer = run.plan.layers[at];
     if (!layer.range) {
-      this.lowering.computeIn(node, undefined, undefined);
+      this.lowering.compute(node, run.placements[index], true);
       yield* this.learnRange(node, layer);
       return undefined;
     }
     const range = unionOf(group.flatMap(member => (member.range ? [member.range] : [])));
-    return this.lowering.computeIn(node, range, rooms.of(index)).written;
+    return this.computeIn(run, index, range);
+  }
+
+  /** A layer in int8 as bytes of this range, where there is room for them. */
+  private computeIn(
+    { steps, placements, plan, rooms }: Run,
+    index: number,
+    range: Range,
+  ): Quantised | undefined {
+    const { node, at } = steps[index];
+    const layer = plan.layers[at];
+    const room = rooms.of(index);
+    const learn = (seen: Range) => {
+      const better = betterRange(layer.range ?? range, seen);
+      if (better?.every(Number.isFinite)) layer.range = better;
+    };
+    this.lowering.compute(node, placements[index], true, { range, learn, ...(room && { room }) });
+    return cpuPart(node)?.written;
   }
 
   /** The guard of ranges: whether the bytes of a step have left theirs, or hardly fill it. */
-  private leftItsRange({ steps, plan }: Run, { index, guarded }: UnderWay): boolean {
+  private leftItsRange({ steps, placements, plan }: Run, { index, guarded }: UnderWay): boolean {
     const { at, node } = steps[index];
     const { range } = plan.layers[at];
-    return !!guarded?.spread && node.wanted && !!range && !!betterRange(range, guarded.spread);
+    if (!guarded?.spread || !node.wanted || !range) return false;
+    const better = betterRange(range, guarded.spread);
+    if (!better || placements[index].where === 'cpu' || widthOf(better) > widthOf(range))
+      return !!better;
+    // It hardly fills its range, but it is a part: the GPU's may.
+    const [output] = node.outputs;
+    this.transfers.onCpu(output);
+    const { spread } = output.slices!;
+    if (spread) guarded.spread = spread;
+    return !!spread && !!betterRange(range, spread);
   }
 
   /** Computes a step again, in the range that its result has. */
-  private *repeat({ steps, plan, rooms }: Run, step: UnderWay): Generator<Pause, void> {
+  private *repeat(run: Run, step: UnderWay): Generator<Pause, void> {
+    const { steps, plan, placements } = run;
     const { at, node } = steps[step.index];
     const layer = plan.layers[at];
     const better = betterRange(layer.range!, step.guarded!.spread!)!;
@@ -468,7 +553,8 @@ export class Executor {
     try {
       if (isKnown) layer.range = better;
       else delete layer.range;
-      this.lowering.computeIn(node, layer.range, rooms.of(step.index));
+      if (layer.range) this.computeIn(run, step.index, layer.range);
+      else this.lowering.compute(node, placements[step.index], true);
       if (!isKnown) yield* this.learnRange(node, layer);
       yield* this.cpuDone();
       step.mark = this.cpu.mark;
@@ -479,8 +565,8 @@ export class Executor {
 
   private *learnRange({ outputs: [output] }: Node, layer: Layer): Generator<Pause, void> {
     yield* this.cpuDone();
-    if (!output.cpu) return;
-    const range = this.cpu.range(output.cpu as CpuBuffer);
+    if (!output.cpu && !output.slices) return;
+    const range = this.cpu.range(this.transfers.onCpu(output));
     if (!range.every(Number.isFinite)) return;
     const { range: old = range } = layer;
     layer.range = this.isCalibrating ? unionOf([old, range]) : (betterRange(old, range) ?? old);

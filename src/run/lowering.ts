@@ -7,6 +7,7 @@
  */
 import type { Node, Use } from '../graph/graph.js';
 import type { Named, Need, Range as Part, SliceRule } from '../graph/kernel.js';
+import type { Value } from '../graph/value.js';
 import type { Placement } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Room } from '../processors/cpu/joint.js';
@@ -43,16 +44,24 @@ export class Lowering {
     return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
   }
 
-  /** Sees to it that the GPU's programs for these nodes are being compiled. */
-  prepare(nodes: readonly Node[]): void {
-    for (const node of nodes) this.gpu!.prepare(this.kernelOf(node), node);
+  /** Sees to it that the GPU's programs for these nodes are being compiled; some values are bytes. */
+  prepare(nodes: readonly Node[], bytes?: ReadonlySet<Value>): void {
+    if (bytes) this.gpu!.prepareWire();
+    for (const node of nodes) {
+      const comesAsBytes = (name: string) => !!bytes?.has(node.inputs[name].value);
+      this.gpu!.prepare(this.kernelOf(node), node, comesAsBytes);
+    }
   }
 
-  /** Computes a node where it is placed, or submits that. */
-  compute(node: Node, placement: Placement, int8: boolean): void {
+  /**
+   * Computes a node where it is placed, or submits that.
+   *
+   * @param bytes as which the CPU shall write its part, if it can.
+   */
+  compute(node: Node, placement: Placement, int8: boolean, bytes?: Bytes): void {
     const kernel = this.kernelOf(node);
     if (placement.where === 'cpu') {
-      const buffers = this.cpu.run(kernel, this.cpuCall(node, undefined, int8));
+      const buffers = this.cpu.run(kernel, { ...this.cpuCall(node, undefined, int8), ...bytes });
       node.outputs.forEach((value, i) => (value.cpu = buffers[i]));
     } else if (placement.where === 'gpu') {
       const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
@@ -63,26 +72,20 @@ export class Lowering {
       const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
       const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
       // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
-      const call = this.cpuCall(node, left, int8);
+      const call = { ...this.cpuCall(node, left, int8), ...bytes };
       const [gpu] = this.gpu!.run(kernel, this.gpuCall(node, right));
       this.gpu!.flush();
       try {
         const [cpu] = this.cpu.run(kernel, call);
-        node.outputs[0].slices = { cut, cpu: cpu, gpu: gpu };
+        // What is only moved has the range of what it was.
+        const moved = Object.values(node.inputs).map(({ value }) => value.slices?.learn);
+        const learn = bytes?.learn ?? moved.find(tell => tell);
+        node.outputs[0].slices = { cut, cpu, gpu, learn };
       } catch (error) {
         gpu.free();
         throw error;
       }
     }
-  }
-
-  /** A layer in int8 as bytes of this range, where there is room for them, or as floats. */
-  computeIn(node: Node, range: Range | undefined, room: Room | undefined): CpuBuffer {
-    const call = this.cpuCall(node, undefined, true);
-    const bytes = range && { range, ...(room && { room }) };
-    const [buffer] = this.cpu.run(this.kernelOf(node), { ...call, ...bytes });
-    node.outputs[0].cpu = buffer;
-    return buffer;
   }
 
   /** The call of a node, or of a slice of it, on the CPU. */
@@ -96,6 +99,19 @@ export class Lowering {
     return callOf(node, slice, false, (use, range) => this.transfers.gpuArgument(use, range));
   }
 }
+
+/** A result in int8 as bytes. */
+export interface Bytes {
+  readonly range: Range;
+  /** Where they are wanted. */
+  readonly room?: Room;
+  /** See `Slices`. */
+  readonly learn?: (seen: Range) => void;
+}
+
+/** The CPU's part of what a node has made. */
+export const cpuPart = ({ outputs: [{ cpu, slices }] }: Node): CpuBuffer | undefined =>
+  (slices?.cpu ?? cpu) as CpuBuffer | undefined;
 
 /** Output channels [from, to) of a node, and what they need. */
 interface Slice {

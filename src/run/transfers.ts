@@ -5,23 +5,40 @@
  *           │      ── upload ──────────────►      │
  *     columns [0, cut) ──┐              ┌── columns [cut, C)
  *                        └─ join on either side ─┘
+ *
+ * What travels are 32-bit floats; bytes (QUInt8) where the CPU has bytes or, of a result that lies on
+ * both, a slice of bytes: then the GPU's slice becomes bytes of the same scale on its way. Should its
+ * numbers have left that range, they come as floats, and the next run has a better one.
  */
+import { util } from '@tensorflow/tfjs-core';
+
 import type { Range, Spec } from '../graph/kernel.js';
 import type { Use } from '../graph/graph.js';
 import type { Buffer, Value } from '../graph/value.js';
 import { UnsupportedError } from '../errors.js';
+import { copyStrided } from '../processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
+import { betterRange, rangeOf, unionOf, widthOf } from '../processors/cpu/quantisation.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
 import { GpuBuffer } from '../processors/gpu/processor.js';
 import type { Argument } from '../processors/kernel.js';
+import type { Numbers } from '../processors/processor.js';
 
-/** What travels are 32-bit floats, both ways. */
+/** Bytes of a float. */
 const WIRE_BYTES = 4;
+
+/**
+ * Numbers up to which a result of 16 bits is read back to see whether they held it: it will be wanted
+ * on the CPU, nearly always, and this is sooner done than a look at it on the GPU.
+ */
+const FEW = 2 ** 16;
 
 export class Transfers {
   bytesToGpu = 0;
   bytesFromGpu = 0;
   readbacks = 0;
+  /** Whether numbers came back from 16 bits that are none, since somebody has set this to false. */
+  hasOverflowed = false;
 
   constructor(
     readonly cpu: CpuProcessor,
@@ -82,6 +99,15 @@ export class Transfers {
     };
   }
 
+  /** Looks whether 16 bits have held a value that lies on the GPU alone; blocks. */
+  examine(value: Value): void {
+    const buffer = value.gpu as GpuBuffer | undefined;
+    const isLarge = buffer && util.sizeFromShape(value.shape as number[]) > FEW;
+    const isSound = isLarge && buffer.half ? this.theGpu().isSound(buffer) : undefined;
+    if (isSound === undefined) this.onCpu(value);
+    else if (!isSound) this.hasOverflowed = true;
+  }
+
   /** Whether the CPU could only get at this value by a blocking read-back. */
   onlyOnGpu(value: Value): boolean {
     return !value.cpu && (!!value.gpu || !!value.slices);
@@ -139,6 +165,8 @@ export class Transfers {
   }
 
   private joinOnCpu(value: Value): CpuBuffer {
+    const bytes = this.joinBytes(value);
+    if (bytes) return bytes;
     const [left, right] = sliceSpecs(value);
     const read = this.cpu.upload(this.readBack(value.slices!.gpu as GpuBuffer), right);
     const whole = this.cpu.join([value.slices!.cpu as CpuBuffer, read], [left, right], value);
@@ -146,10 +174,47 @@ export class Transfers {
     return whole;
   }
 
+  /** Undefined where the CPU's slice is no bytes, or the GPU's cannot be bytes of the same scale. */
+  private joinBytes(value: Value): CpuBuffer | undefined {
+    const slices = value.slices!;
+    const { cut, cpu, gpu } = slices;
+    const mine = (cpu as CpuBuffer).quantised;
+    const theirs = gpu as GpuBuffer;
+    const length = this.theGpu().downloadLength(theirs);
+    if (!mine || length === undefined) return undefined;
+    return this.cpu.withScratch(length, pointer => {
+      const to = this.cpu.heap.u8(pointer, length);
+      const seen = this.theGpu().downloadBytes(theirs, mine, to);
+      this.readbacks++;
+      this.bytesFromGpu += length;
+      const isNumber = !Number.isNaN(seen[0]);
+      if (!isNumber && theirs.half) this.hasOverflowed = true;
+      const whole = mine.spread ? unionOf([mine.spread, seen]) : seen;
+      const range = rangeOf(mine);
+      const better = betterRange(range, whole);
+      const isBeyond = !!better && widthOf(better) > widthOf(range);
+      if (isBeyond) slices.learn?.(whole);
+      if (isBeyond || !isNumber) return undefined;
+      if (mine.spread) slices.spread = whole;
+      const { scale, zero } = mine;
+      const channels = value.shape.at(-1)!;
+      const rows = (cpu as CpuBuffer).size / cut;
+      return this.cpu.fillBytes(value, { scale, zero }, ({ pointer: y }) => {
+        const copy = (from: number, width: number, at: number) =>
+          copyStrided(this.cpu, 1, from, [width, 1], y + at, [channels, 1], [rows, width]);
+        copy(mine.pointer, cut, 0);
+        copy(pointer, channels - cut, cut);
+      });
+    });
+  }
+
   private joinOnGpu(value: Value): GpuBuffer {
     const [left, right] = sliceSpecs(value);
     const sent = this.send(value.slices!.cpu as CpuBuffer, left);
-    const whole = this.theGpu().join([sent, value.slices!.gpu as GpuBuffer], [left, right], value);
+    const parts = [sent, value.slices!.gpu as GpuBuffer];
+    // Bytes that the CPU has are guarded.
+    const bytes = this.theGpu().half ? (value.cpu as CpuBuffer | undefined)?.quantised : undefined;
+    const whole = this.theGpu().join(parts, [left, right], value, bytes);
     sent.free();
     return whole;
   }
@@ -158,10 +223,17 @@ export class Transfers {
     const numbers = this.theGpu().download(buffer);
     this.readbacks++;
     this.bytesFromGpu += numbers.length * WIRE_BYTES;
+    if (buffer.half && !areFinite(numbers)) this.hasOverflowed = true;
     return numbers;
   }
 
   private send(buffer: CpuBuffer, spec: Spec): GpuBuffer {
+    const { quantised } = buffer;
+    if (quantised && this.theGpu().takesBytes(spec)) {
+      this.bytesToGpu += buffer.size;
+      const bytes = this.cpu.heap.u8(quantised.pointer, buffer.size);
+      return this.theGpu().upload(bytes, spec, quantised);
+    }
     this.bytesToGpu += buffer.size * WIRE_BYTES;
     return this.theGpu().upload(this.cpu.download(buffer), spec);
   }
@@ -170,6 +242,13 @@ export class Transfers {
     if (!this.gpu) throw new UnsupportedError('GPU: expected WebGL, this device has none');
     return this.gpu;
   }
+}
+
+/** Whether none is infinite or NaN, whose product with 0 is NaN. */
+function areFinite(numbers: Numbers): boolean {
+  let sum = 0;
+  for (const v of numbers) sum += v * 0;
+  return sum === 0;
 }
 
 /** A cut of the last axis means the same channels only while the last axis is the same. */

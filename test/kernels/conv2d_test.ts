@@ -34,8 +34,8 @@ interface Layer {
   alpha?: number[];
   /** Makes the numbers; uniform in [-1, 1) when absent. */
   fill?: (x: Float32Array, w: Float32Array) => void;
-  /** Why F16 cannot hold the numbers. */
-  beyondF16?: string;
+  /** Why F16 makes zeros of the numbers. */
+  belowF16?: string;
   /** Why the int8 kernel has to compute in float32. */
   staysFloat?: string;
 }
@@ -113,7 +113,7 @@ function problem(layer: Layer): Problem {
   return {
     setUp,
     float32: wanted(exact, float32),
-    ...(layer.beyondF16 ? {} : { f16: wanted(exact, f16) }),
+    ...(layer.belowF16 ? {} : { f16: wanted(exact, f16) }),
     ...(isLarge ? { int8 } : {}),
   };
 }
@@ -217,12 +217,11 @@ const NUMBERS: Record<string, Layer> = {
   'huge x': {
     ...BASE,
     fill: x => x.forEach((v, i) => (x[i] = v * 1e30)),
-    beyondF16: 'F16 ends at 65504',
   },
   'tiny x': {
     ...BASE,
     fill: x => x.forEach((v, i) => (x[i] = v * 1e-30)),
-    beyondF16: 'F16 begins at 6e-8',
+    belowF16: 'F16 begins at 6e-8',
   },
 };
 

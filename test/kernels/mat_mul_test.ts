@@ -9,15 +9,7 @@ import { matMul as reference } from '../reference/gemm';
 import { roundActivations, roundWeights } from '../reference/int8';
 import { EPSILON16, EPSILON32, EPSILON64, TINY16, TINY32 } from '../support.js';
 import type { Problem, Wanted } from '../support.js';
-import {
-  CPU_WAYS,
-  expectNear,
-  itInWays,
-  setFlags,
-  SOME_WAYS,
-  useMulayer,
-  WAYS,
-} from '../support.js';
+import { expectNear, itInWays, setFlags, SOME_WAYS, useMulayer, WAYS } from '../support.js';
 import { Random } from '../wasm/random';
 import { act, type Activation, curve } from './epilogue.js';
 
@@ -208,7 +200,7 @@ describe('BatchMatMul', () => {
   }
   itInWays('in every way', WAYS, () => problem(BASE));
   const huge = (a: Float32Array) => a.forEach((v, i) => (a[i] = v * 1e30));
-  itInWays('huge numbers in a', CPU_WAYS, () => problem({ ...BASE, fill: huge }));
+  itInWays('huge numbers in a', SOME_WAYS, () => problem({ ...BASE, fill: huge }));
 
   it('transposes one matrix of two shapes', async () => {
     const a = tf.tensor2d([1, 2], [1, 2]);

@@ -119,6 +119,9 @@ for (const { net, picture, instead, shares, recorded, layers, delegated } of TAB
           const [got] = await judge(loaded, problems, { split, precision: 'int8' });
           const inInt8 = got.report.layers.filter(({ precision }) => precision === 'int8');
           expect(inInt8.length > 0).toBe(split > 0);
+          // None of them has numbers beyond 16 bits.
+          const onGpu = got.report.layers.filter(({ where }) => where === 'gpu');
+          expect(onGpu.every(({ precision }) => precision === 'f16')).toBeTrue();
           expect(got.same).withContext(`${got.answer}; expected ${got.expectedAnswer}`).toBeTrue();
           if (got.psnr !== undefined) expect(got.psnr).toBeGreaterThan(40);
         },

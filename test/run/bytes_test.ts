@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { explain } from '../../src/index.js';
 import { paysForTaps } from '../../src/processors/cpu/int8.js';
-import { backend, setFlags, useMulayer } from '../support.js';
+import { backend, hasGpu, setFlags, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
 
 /** Relative RMS error of int8 in this net, 0.02 when its ranges fit. */
@@ -162,36 +162,39 @@ describe('bytes from layer to layer', () => {
     expect(error(await read(x), await exact(x))).toBeLessThan(TOLERANCE);
   });
 
-  for (const [name, make] of Object.entries({
-    'another picture': () => picture(2),
-    'a picture times 10': () => picture(2, 10),
-    'a picture times 0.01': () => picture(2, 0.01),
-    'a picture times 1e30': () => picture(2, 1e30),
-    'one huge pixel': () =>
-      tf.tidy(() => {
-        const pixel = tf.scatterND([[700]], [500], [3 * SIZE * SIZE]);
-        return tf.add<tf.Tensor4D>(picture(2), tf.reshape(pixel, [1, SIZE, SIZE, 3]));
-      }),
-    'all pixels alike': () => tf.fill<tf.Rank.R4>([1, SIZE, SIZE, 3], 0.7),
-  })) {
-    it(`${name} gives as good an answer as if it had been observed`, async () => {
-      const x = make();
-      const fresh = net('valid');
-      const wanted = await fresh.exact(x);
-      await fresh.read(x);
-      // A range may be twice as wide as needed: steps of twice the size.
-      const allowed = 2 * error(await fresh.read(x), wanted);
+  for (const split of ['cpu', 0.25, 0.75])
+    for (const [name, make] of Object.entries({
+      'another picture': () => picture(2),
+      'a picture times 10': () => picture(2, 10),
+      'a picture times 0.01': () => picture(2, 0.01),
+      'a picture times 1e30': () => picture(2, 1e30),
+      'one huge pixel': () =>
+        tf.tidy(() => {
+          const pixel = tf.scatterND([[700]], [500], [3 * SIZE * SIZE]);
+          return tf.add<tf.Tensor4D>(picture(2), tf.reshape(pixel, [1, SIZE, SIZE, 3]));
+        }),
+      'all pixels alike': () => tf.fill<tf.Rank.R4>([1, SIZE, SIZE, 3], 0.7),
+    })) {
+      it(`${name} gives as good an answer as if it had been observed, split ${split}`, async () => {
+        if (split !== 'cpu' && !hasGpu()) pending('there is no WebGL here');
+        tf.env().set('MULAYER_SPLIT', split);
+        const x = make();
+        const fresh = net('valid');
+        const wanted = await fresh.exact(x);
+        await fresh.read(x);
+        // A range may be twice as wide as needed: steps of twice the size.
+        const allowed = 2 * error(await fresh.read(x), wanted);
 
-      const { read, exact } = net();
-      const seen = picture(1);
-      for (let run = 0; run < 3; run++) await read(seen);
-      for (let run = 0; run < 2; run++) {
-        expect(error(await read(x), wanted)).toBeLessThan(allowed);
-      }
-      // And the first picture after it.
-      expect(error(await read(seen), await exact(seen))).toBeLessThan(TOLERANCE);
-    });
-  }
+        const { read, exact } = net();
+        const seen = picture(1);
+        for (let run = 0; run < 3; run++) await read(seen);
+        for (let run = 0; run < 2; run++) {
+          expect(error(await read(x), wanted)).toBeLessThan(allowed);
+        }
+        // And the first picture after it.
+        expect(error(await read(seen), await exact(seen))).toBeLessThan(TOLERANCE);
+      });
+    }
 
   it('all zeros give what zeros give', async () => {
     const { read, exact } = net();
@@ -203,20 +206,24 @@ describe('bytes from layer to layer', () => {
     expect(error(await read(x), await exact(x))).toBeLessThan(TOLERANCE);
   });
 
-  it('NaN and infinity come out as in float32, and the next picture is right', async () => {
-    const { read, exact } = net();
-    for (let run = 0; run < 3; run++) await read(picture(1));
-    for (const special of [NaN, Infinity]) {
-      const numbers = new Random(4).floats(3 * SIZE * SIZE);
-      numbers[0] = special;
-      const x = tf.tensor4d(numbers, [1, SIZE, SIZE, 3]);
-      const wanted = await exact(x);
-      const actual = await read(x);
-      expect(actual.map(Number.isFinite)).toEqual(wanted.map(Number.isFinite));
-      const next = picture(5);
-      expect(error(await read(next), await exact(next))).toBeLessThan(TOLERANCE);
-    }
-  });
+  for (const split of ['cpu', 'gpu', 0.5])
+    it(`NaN and infinity come out as in float32, and the next picture is right, split ${split}`, async () => {
+      if (split !== 'cpu' && !hasGpu()) pending('there is no WebGL here');
+      tf.env().set('MULAYER_SPLIT', split);
+      const { read, exact } = net();
+      for (let run = 0; run < 3; run++) await read(picture(1));
+      for (const special of [NaN, Infinity]) {
+        const numbers = new Random(4).floats(3 * SIZE * SIZE);
+        numbers[0] = special;
+        const x = tf.tensor4d(numbers, [1, SIZE, SIZE, 3]);
+        const wanted = await exact(x);
+        const actual = await read(x);
+        expect(actual.map(Number.isFinite)).toEqual(wanted.map(Number.isFinite));
+        expect(actual.map(Number.isNaN)).toEqual(wanted.map(Number.isNaN));
+        const next = picture(5);
+        expect(error(await read(next), await exact(next))).toBeLessThan(TOLERANCE);
+      }
+    });
 
   it('are floats again for a result that the user keeps', async () => {
     const w = tf.tensor4d(new Random(6).floats(9 * 16 * 16), [3, 3, 16, 16]);

@@ -10,10 +10,13 @@ import { UnsupportedError } from '../../errors.js';
 import type { Buffer } from '../../graph/value.js';
 import { PHASES } from './layout.js';
 
-/** Texels of four 16-bit floats, or four 32-bit ones. */
-export type Format = 'half' | 'float';
+/** Texels of four 16-bit floats, four 32-bit ones, or four bytes (QUInt8, `layout.ts`). */
+export type Format = 'half' | 'float' | 'byte';
 
-export const BYTES_A_TEXEL: Record<Format, number> = { half: 8, float: 16 };
+export const BYTES_A_TEXEL: Record<Format, number> = { half: 8, float: 16, byte: 4 };
+
+/** What a texture is filled with, by its format. */
+type Texels = Float32Array | Uint16Array | Uint8Array;
 
 /** A texture of the pool. `layers` 1: a plain one. */
 export interface Texture {
@@ -191,7 +194,7 @@ export class GpuContext {
       return pooled;
     }
     const target = this.targetOf(layers);
-    const inner = format === 'half' ? gl.RGBA16F : gl.RGBA32F;
+    const inner = { half: gl.RGBA16F, float: gl.RGBA32F, byte: gl.RGBA8 }[format];
     const texture = gl.createTexture();
     gl.bindTexture(target, texture);
     if (layers === 1) gl.texStorage2D(target, 1, inner, width, height);
@@ -241,17 +244,17 @@ export class GpuContext {
   }
 
   /**
-   * Fills a plain texture from its first texel on, row by row, with floats or halves. Whole rows go as they lie, from memory
-   * that threads share too; only the row that is left is copied.
+   * Fills a plain texture from its first texel on, row by row, with floats, halves or bytes. Whole
+   * rows go as they lie, from memory that threads share too; only the row that is left is copied.
    */
-  write(to: Texture, numbers: Float32Array | Uint16Array): void {
+  write(to: Texture, numbers: Texels): void {
     const { gl } = this;
     if (this.isRehearsing) return;
     const row = to.width * 4;
     const rows = Math.floor(numbers.length / row);
     const rest = numbers.subarray(rows * row);
-    const type = numbers instanceof Float32Array ? gl.FLOAT : gl.HALF_FLOAT;
-    const put = (y: number, height: number, from: Float32Array | Uint16Array) =>
+    const type = { half: gl.HALF_FLOAT, float: gl.FLOAT, byte: gl.UNSIGNED_BYTE }[to.format];
+    const put = (y: number, height: number, from: Texels) =>
       gl.texSubImage2D(
         gl.TEXTURE_2D,
         ...([0, 0, y, to.width, height] as const),
@@ -269,7 +272,7 @@ export class GpuContext {
       }
     }
     if (rest.length > 0) {
-      const padded = numbers instanceof Float32Array ? new Float32Array(row) : new Uint16Array(row);
+      const padded = new (numbers.constructor as new (length: number) => Texels)(row);
       padded.set(rest);
       put(rows, 1, padded);
     }
@@ -284,6 +287,25 @@ export class GpuContext {
     gl.readPixels(0, 0, from.width, rows, gl.RGBA, gl.FLOAT, numbers);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     return numbers;
+  }
+
+  /** The same of a plain texture of bytes, straight to where they are wanted. */
+  readBytes(from: Texture, to: Uint8Array): void {
+    const { gl } = this;
+    if (this.isRehearsing) return;
+    const read = (bytes: Uint8Array) =>
+      gl.readPixels(0, 0, from.width, from.height, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+    this.bindTarget(from);
+    try {
+      read(to);
+    } catch (error) {
+      // A browser that takes no views of shared memory.
+      if (!(error instanceof TypeError)) throw error;
+      const bytes = new Uint8Array(to.length);
+      read(bytes);
+      to.set(bytes);
+    }
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
   /** A buffer of uniform blocks of `length` bytes, which may overlap. */

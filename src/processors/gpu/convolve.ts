@@ -112,7 +112,8 @@ function channelImage(
 ): Image | undefined {
   const size = util.sizeFromShape(argument.shape as number[]);
   if (size !== channels || argument.shape.at(-1) !== channels) return undefined;
-  return gpu.images([argument.buffer])?.[0];
+  const [image] = gpu.images([argument.buffer]) ?? [];
+  return image?.quantisation ? undefined : image;
 }
 
 /** Weights [kh,kw,ci,co], packed once for results of this size. */

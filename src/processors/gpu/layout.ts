@@ -20,7 +20,19 @@
  * which a 3x3 filter reads 16 texels and not 36. The zeros are "same" padding without branches:
  * index -1 is sent to them. Zero too are the phases beyond an odd edge and the channels beyond c.
  * A range of channels [4i,4j) of one image is a range of rows.
+ *
+ * Where the texels are bytes (QUInt8, `../cpu/quantisation.ts`) zero is the zero point, also in the
+ * border. Programs that read them make numbers of them: x = (q - zero) * scale.
+ *
+ * Bytes are what a tensor is that the CPU has as bytes, and what is only moved of it: slices of it,
+ * joined ones, the largest of a window. Nothing can leave its range there, so nothing has to be
+ * guarded. What a program computes is halves: a byte that is 255 does not tell whether it was more,
+ * WebGL has no counter to tell it with, and a look at each layer's result is a read-back, 0.1 ms and
+ * more each on an H200. Nor would bytes be faster there (VGG-16: 22.8 ms, halves 22.6). So they are
+ * where they pay, on the wire: results of the GPU become bytes on their way to the CPU, and are
+ * guarded there (`programs/transfer.ts`).
  */
+import type { Quantisation } from '../cpu/quantisation.js';
 import type { Format, GpuContext, Texture } from './context.js';
 
 /** Where the texels of one tensor are. Sizes in texels, but for h and w: pixels. */
@@ -65,10 +77,35 @@ export function fits(shape: readonly number[], maxTextureSize: number): boolean 
 export interface Image {
   readonly texture: Texture;
   readonly layout: Layout;
+  /** Of a texture of bytes. */
+  readonly quantisation?: Quantisation;
 }
 
 /** An image from the pool, for a program to draw. */
-export function takeImage(context: GpuContext, shape: readonly number[], format: Format): Image {
+export function takeImage(
+  context: GpuContext,
+  shape: readonly number[],
+  format: Format,
+  quantisation?: Quantisation,
+): Image {
   const layout = layoutOf(shape);
-  return { texture: context.take(format, layout.width, layout.height, PHASES), layout };
+  const { width, height } = layout;
+  if (!quantisation) return { texture: context.take(format, width, height, PHASES), layout };
+  return { texture: context.take('byte', width, height, PHASES), layout, quantisation };
+}
+
+/** The format of what is computed from an image. */
+export const computedFormat = ({ texture: { format } }: Image): Format =>
+  format === 'byte' ? 'half' : format;
+
+/** The format of what is only moved of images. */
+export const movedFormat = (images: readonly Image[]): Format =>
+  commonQuantisation(images) ? 'byte' : computedFormat(images[0]);
+
+/** What the bytes of all these images mean, if all are bytes of one scale. */
+export function commonQuantisation(images: readonly Image[]): Quantisation | undefined {
+  const [first] = images.map(({ quantisation }) => quantisation);
+  const isSame = ({ quantisation: q }: Image) =>
+    !!q && q.scale === first!.scale && q.zero === first!.zero;
+  return first && images.every(isSame) ? first : undefined;
 }

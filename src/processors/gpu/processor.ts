@@ -1,7 +1,8 @@
 /**
  * The GPU: programs of our own (`programs/`) on textures of our own layout (`layout.ts`), and for what
  * they do not do tfjs-webgl's, called below the engine, all on one WebGL context. Textures hold 16-bit
- * floats, or 32-bit ones where the user asked for float32.
+ * floats, or bytes (`layout.ts`), or 32-bit floats where the user asked for float32 or 16 bits were
+ * not enough.
  *
  * A buffer is an image of ours, a tensor of tfjs-webgl, or both: the other form is made, on the GPU,
  * when a program asks for it.
@@ -24,6 +25,7 @@ import { dropResult, findChild, runKernel } from '../../delegate/child.js';
 import { UnsupportedError } from '../../errors.js';
 import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
+import type { Quantisation, Range } from '../cpu/quantisation.js';
 import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
 import type { Format } from './context.js';
@@ -68,7 +70,7 @@ export class GpuBuffer implements Buffer {
   constructor(
     private readonly gpu: GpuProcessor,
     readonly spec: Spec,
-    /** Whether its textures hold 16-bit floats. */
+    /** Whether its textures hold 16-bit floats, or bytes. */
     readonly half: boolean,
     form: Image | TensorInfo,
   ) {
@@ -77,7 +79,8 @@ export class GpuBuffer implements Buffer {
   }
 
   get bytes(): number {
-    return (this.half ? 2 : 4) * util.sizeFromShape(this.spec.shape as number[]);
+    const bytesPerNumber = this.image?.quantisation ? 1 : this.half ? 2 : 4;
+    return bytesPerNumber * util.sizeFromShape(this.spec.shape as number[]);
   }
 
   free(): void {
@@ -125,13 +128,19 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   supports(kernel: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
     const { name } = kernel;
-    if (!kernel.gpu) return false;
+    // A device that renders to 16 bits only does not compute in 32.
+    if (!kernel.gpu || !(this.half || env().getBool('WEBGL_RENDER_FLOAT32_CAPABLE'))) return false;
     const fits = ({ shape, dtype }: Spec) =>
       dtype === 'float32' && shape.length <= MAX_RANK && util.sizeFromShape(shape as number[]) > 0;
     return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);
   }
 
-  upload(numbers: Numbers, spec: Spec): GpuBuffer {
+  /** @param quantisation of bytes; they stay bytes. */
+  upload(numbers: Numbers, spec: Spec, quantisation?: Quantisation): GpuBuffer {
+    if (quantisation) {
+      const bytes = numbers as Uint8Array;
+      return this.keep(transfer.uploadBytes(this.context!, bytes, quantisation, spec.shape), spec);
+    }
     if (this.context && this.hasImage(spec)) {
       return this.keep(
         transfer.upload(this.context, numbers as Float32Array, spec.shape, this.format),
@@ -150,6 +159,26 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const data = this.webgl.texData.get(dataId);
     if (!data.texture) return data.values!;
     return this.within(() => this.webgl.getValuesFromTexture(dataId));
+  }
+
+  /** Whether such a tensor can come as bytes, and go as such. */
+  takesBytes(spec: Spec): boolean {
+    return this.half && this.hasImage(spec);
+  }
+
+  /** Whether all numbers of an image are finite; undefined where there is no image to look at. Blocks. */
+  isSound({ image }: GpuBuffer): boolean | undefined {
+    return image && transfer.isSound(this.context!, image);
+  }
+
+  /** Bytes that {@link downloadBytes} writes; undefined where the buffer cannot be read so. */
+  downloadLength({ image }: GpuBuffer): number | undefined {
+    return image && transfer.downloadLength(image);
+  }
+
+  /** The numbers as bytes, to `to`; blocks. The range they had: see `transfer.downloadBytes`. */
+  downloadBytes({ image }: GpuBuffer, quantisation: Quantisation, to: Uint8Array): Range {
+    return transfer.downloadBytes(this.context!, image!, quantisation, to);
   }
 
   reshape(buffer: GpuBuffer, spec: Spec): GpuBuffer {
@@ -175,11 +204,17 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.one('Slice', { x: this.tensorOf(buffer) }, { begin, size });
   }
 
-  join(parts: readonly GpuBuffer[], _specs: readonly Spec[], whole: Spec): GpuBuffer {
+  /** @param quantisation where the result shall be bytes, whose range holds all of its numbers. */
+  join(
+    parts: readonly GpuBuffer[],
+    _specs: readonly Spec[],
+    whole: Spec,
+    quantisation?: Quantisation,
+  ): GpuBuffer {
     const axis = whole.shape.length - 1;
     const images = this.images(parts);
     if (images && this.hasImage(whole)) {
-      return this.keep(joinImages(this.context!, images, whole.shape, axis), whole);
+      return this.keep(joinImages(this.context!, images, whole.shape, axis, quantisation), whole);
     }
     const inputs = Object.fromEntries(parts.map((part, i) => [i, this.tensorOf(part)]));
     return this.one('Concat', inputs, { axis }, true);
@@ -247,10 +282,14 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
   get context(): GpuContext | undefined {
     if (this.made === undefined) {
-      this.made = GpuContext.create(this.webgl.gpgpu.gl) ?? null;
-      if (this.made && !transfer.works(this.made)) {
-        this.made.dispose();
-        this.made = null;
+      this.made = null;
+      try {
+        const context = GpuContext.create(this.webgl.gpgpu.gl);
+        if (context && transfer.works(context)) this.made = context;
+        else context?.dispose();
+      } catch (error) {
+        if (!(error instanceof UnsupportedError)) throw error;
+        console.warn('mulayer: no programs of its own on this GPU:', error);
       }
     }
     return this.made ?? undefined;
@@ -307,17 +346,25 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }
 
-  /** Begins to compile what a call will need, if that is a program of ours. Never throws. */
-  prepare(kernel: Kernel, { inputs, outputs, ...call }: Problem & { isList: boolean }): void {
+  /**
+   * Begins to compile what a call will need, if that is a program of ours. Never throws.
+   *
+   * @param comesAsBytes of an input, by its name.
+   */
+  prepare(
+    kernel: Kernel,
+    { inputs, outputs, ...call }: Problem & { isList: boolean },
+    comesAsBytes: (name: string) => boolean = () => false,
+  ): void {
     const { context } = this;
     if (!context || !Object.values(inputs).every(spec => this.hasImage(spec))) return;
-    const imagine = ({ shape, dtype }: Spec): Argument<GpuBuffer> => ({
+    const imagine = ({ shape, dtype }: Spec, bytes?: Quantisation): Argument<GpuBuffer> => ({
       ...{ shape, dtype },
       buffer: new GpuBuffer(
         this,
         { shape, dtype },
         this.half,
-        takeImage(context, shape, this.format),
+        takeImage(context, shape, this.format, bytes),
       ),
       range: () => [0, 0],
       host: () => new Float32Array(0),
@@ -325,13 +372,27 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     });
     context.rehearse(() => {
       const imagined: Named<Argument<GpuBuffer>> = {};
-      for (const [name, spec] of Object.entries(inputs)) imagined[name] = imagine(spec);
+      for (const [name, spec] of Object.entries(inputs)) {
+        imagined[name] = imagine(spec, comesAsBytes(name) ? { scale: 1, zero: 0 } : undefined);
+      }
       const own = { name: kernel.name, inputs: imagined, outputs, int8: false };
       try {
         for (const buffer of kernel.gpu!(this, { ...call, ...own })) buffer.free();
       } catch {
         // What it refuses now it refuses again in earnest.
       }
+    });
+  }
+
+  /** Begins to compile what bytes need on their way. Never throws. */
+  prepareWire(): void {
+    const { context } = this;
+    context?.rehearse(() => {
+      const bytes = { scale: 1, zero: 0 };
+      const left = transfer.uploadBytes(context, new Uint8Array(4), bytes, [4]);
+      const right = takeImage(context, [4], this.format);
+      joinImages(context, [left, right], [8], 0, bytes);
+      transfer.downloadBytes(context, right, bytes, new Uint8Array(transfer.downloadLength(right)));
     });
   }
 

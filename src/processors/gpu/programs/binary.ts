@@ -4,6 +4,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -48,7 +49,7 @@ export function binaryImage(
   shape: readonly number[],
 ): Image | undefined {
   if (!(name in FUNCTIONS)) return undefined;
-  return drawImage(context, source(name, a.texture.format), { 0: a, 1: b }, shape);
+  return drawImage(context, source(name, computedFormat(a)), { 0: a, 1: b }, shape);
 }
 
 const normalise = (format: Format): Source => ({
@@ -74,6 +75,6 @@ export function normaliseImage(
 ): Image {
   const { n, h, w, c } = x.layout;
   const floats = { A: [epsilon, 0, 0, 0] };
-  const source = normalise(x.texture.format);
+  const source = normalise(computedFormat(x));
   return drawImage(context, source, { '': x, ...parameters }, [n, h, w, c], { floats });
 }

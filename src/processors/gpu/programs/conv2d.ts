@@ -22,17 +22,30 @@
  * it is 16 bits, and those sums in float32: a relative error of 7e-4 a layer where 4.5e-4 is the
  * rounding of inputs and result. A whole sum in 16 bits has 4e-3.
  *
+ * What 16 bits cannot hold of such a sum becomes NaN, as at a store (`text.ts`).
+ *
+ * Of bytes the products are of (q - zero) / 256, which 16 bits hold exactly; the scale comes last.
+ *
  * Windows of many taps would make long texts: `any` loops over the taps of any window.
  */
 import type { Buffer } from '../../../graph/value.js';
 import type { Blocks, Format, GpuContext, Source, Strip, Texture } from '../context.js';
 import { NO_TEXTURE } from '../context.js';
 import type { Image } from '../layout.js';
-import { takeImage } from '../layout.js';
+import { computedFormat, takeImage } from '../layout.js';
 import type { Epilogue } from './activation.js';
 import { epilogueKey, epilogueText, epilogueUniforms } from './activation.js';
 import { toHalves } from './halves.js';
-import { FLAT, FLAT_WIDTH, HEAD, layoutInts, reader, result } from './text.js';
+import {
+  byteFloats,
+  FLAT,
+  FLAT_WIDTH,
+  HEAD,
+  layoutInts,
+  reader,
+  readingBytes,
+  result,
+} from './text.js';
 
 /** In pixels. Pixel (y, x) of the result begins at (y * strideH - top, x * strideW - left). */
 export interface Window {
@@ -190,11 +203,12 @@ export function conv2d(
   epilogue: Epilogue,
   shape: readonly number[],
 ): Image {
-  const y = takeImage(context, shape, x.texture.format);
-  const source =
+  const y = takeImage(context, shape, computedFormat(x));
+  const program =
     taps(window) > MAX_TAPS
       ? any(filter, epilogue)
       : written(window, filter, epilogue, blockLength(context, filter.place, taps(window)));
+  const source = readingBytes(program, { '': x });
   const { textures, floats } = epilogueUniforms(epilogue);
   const { kh, kw, strideH, strideW, dilationH, dilationW, top, left } = window;
   const uniforms = {
@@ -207,7 +221,7 @@ export function conv2d(
         O: [dilationH, dilationW, top, left],
       }),
     },
-    floats,
+    floats: { ...floats, ...byteFloats('x', x) },
   };
   if (filter.blocks) {
     context.drawStrips(source, y.texture, uniforms, filter.blocks, strips(y, filter.pitch));
@@ -266,6 +280,20 @@ function writtenText(kind: Kind, length: number): string {
   return `
 uniform ${precision} sampler2DArray X;
 uniform ivec4 Lx, Dx;
+#ifdef BYTES_
+uniform vec4 Qx;                    // zero point, scale
+${precision} vec4 real(${precision} vec4 t) {
+  ${precision} float zero = Qx.x;
+  return (floor(t * 255. + .5) - zero) * (1. / 256.);
+}
+#define SCALE (256. * Qx.y)
+#else
+#define real(t) (t)
+#define SCALE 1.
+#endif
+vec4 summed(vec4 v, int group) {
+  return ${isChunked ? 'heldBelow(v, 3.4028234e38)' : 'v'} * SCALE + biasOf(group);
+}
 ${place === 'texture' ? `uniform ${precision} sampler2D W;` : blockText(place, n, length)}
 int row(int y) { return uint(y) < uint(Lx.y) ? y : Lx.y; }            // that of zeros
 int column(int x) { return uint(x) < uint(Lx.x) ? x : Lx.x; }
@@ -274,7 +302,7 @@ void main() {
   if (isOutside(p)) return;
   ${rows.map((d, i) => `int r${i} = row(${strideH} * p.row + ${d});`).join(' ')}
   ${columns.map((d, i) => `int x${i} = column(${strideW} * p.column + ${d});`).join(' ')}
-  vec4 bias = biasOf(p.group), a00 = bias, a01 = bias, a10 = bias, a11 = bias;
+  vec4 a00 = vec4(0), a01 = a00, a10 = a00, a11 = a00;
   ${isDepthwise ? `{ int ic = p.group;` : `for (int ic = 0; ic < Lx.z; ++ic) {`}
     int b = (p.image * Lx.z + ic) * Lx.w;
     ${isDepthwise ? `int t = ic * ${groupTexels};` : `int t = (p.group * Lx.z + ic) * ${groupTexels};`}
@@ -282,7 +310,10 @@ void main() {
 ${products(kind)}
     ${isChunked ? 'a00 += c00; a01 += c01; a10 += c10; a11 += c11;' : ''}
   }
-  put(p, act(a00, p.group), act(a01, p.group), act(a10, p.group), act(a11, p.group));
+  int group = p.group;
+  a00 = summed(a00, group); a01 = summed(a01, group);
+  a10 = summed(a10, group); a11 = summed(a11, group);
+  put(p, act(a00, group), act(a01, group), act(a10, group), act(a11, group));
 }`;
 }
 
@@ -333,7 +364,9 @@ function products(kind: Kind): string {
     xs.forEach((ox, j) => {
       const texel = `x${columns.indexOf(ox >> 1)}, b + r${rows.indexOf(oy >> 1)}`;
       const layer = (oy & 1) * 2 + (ox & 1);
-      lines.push(`${precision} vec4 v${i}_${j} = texelFetch(X, ivec3(${texel}, ${layer}), 0);`);
+      lines.push(
+        `${precision} vec4 v${i}_${j} = real(texelFetch(X, ivec3(${texel}, ${layer}), 0));`,
+      );
     });
     for (const py of [0, 1]) {
       for (let ky = 0; ky < kh; ky++) {

@@ -9,6 +9,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import type { Epilogue } from './activation.js';
 import { epilogueKey, epilogueText, epilogueUniforms } from './activation.js';
 import type { Filter, Window } from './conv2d.js';
@@ -51,7 +52,7 @@ export function conv2dTranspose(
   shape: readonly number[],
 ): Image {
   const { textures, floats } = epilogueUniforms(epilogue);
-  return drawImage(context, source(x.texture.format, epilogue), { '': x }, shape, {
+  return drawImage(context, source(computedFormat(x), epilogue), { '': x }, shape, {
     textures: { W: filter.texture!, ...textures },
     ints: { K: [kh, kw, strideH, strideW], O: [top, left, 0, 0] },
     floats,

@@ -8,11 +8,11 @@
 import type { GpuContext, Source } from '../context.js';
 import type { Format } from '../context.js';
 import type { Image } from '../layout.js';
-import { takeImage } from '../layout.js';
+import { computedFormat, takeImage } from '../layout.js';
 import type { Epilogue } from './activation.js';
 import { epilogueKey, epilogueText, epilogueUniforms } from './activation.js';
 import type { Filter } from './conv2d.js';
-import { FLAT, HEAD, layoutInts, pixelwise } from './text.js';
+import { byteFloats, dequantise, FLAT, HEAD, layoutInts, pixelwise, readingBytes } from './text.js';
 
 /** Steps of a fragment, and parts of a sum at most. */
 const STEPS = 16;
@@ -20,7 +20,7 @@ const MAX_PARTS = 64;
 
 const PARTS: Source = {
   name: 'dense, parts',
-  fragment: () => `${HEAD}${FLAT}
+  fragment: () => `${HEAD}${FLAT}${dequantise()}
 uniform sampler2DArray X;
 uniform sampler2D W;
 uniform ivec4 Lx, N;                // steps of a part
@@ -33,7 +33,7 @@ void main() {
     ivec2 q = cell(4 * (p.y * Lx.z + ic));
     mat4 w = mat4(texelFetch(W, q, 0), texelFetch(W, q + ivec2(1, 0), 0),
                   texelFetch(W, q + ivec2(2, 0), 0), texelFetch(W, q + ivec2(3, 0), 0));
-    sum += w * texelFetch(X, ivec3(0, ic * Lx.w, 0), 0);
+    sum += w * real(texelFetch(X, ivec3(0, ic * Lx.w, 0), 0));
   }
 }`,
 };
@@ -66,17 +66,18 @@ export function dense(
   epilogue: Epilogue,
   shape: readonly number[],
 ): Image {
-  const y = takeImage(context, shape, x.texture.format);
+  const y = takeImage(context, shape, computedFormat(x));
   const { groups } = x.layout;
   const steps = Math.max(STEPS, Math.ceil(groups / MAX_PARTS));
   const parts = Math.ceil(groups / steps);
   const sums = context.take('float', parts, y.layout.groups);
-  context.draw(PARTS, sums, {
+  context.draw(readingBytes(PARTS, { '': x }), sums, {
     textures: { X: x.texture, W: filter.texture! },
     ints: { Lx: layoutInts('x', x.layout).Lx, N: [steps, 0, 0, 0] },
+    floats: byteFloats('x', x),
   });
   const { textures, floats } = epilogueUniforms(epilogue);
-  context.draw(total(x.texture.format, epilogue), y.texture, {
+  context.draw(total(computedFormat(x), epilogue), y.texture, {
     textures: { Sums: sums, ...textures },
     ints: { ...layoutInts('y', y.layout), N: [parts, 0, 0, 0] },
     floats,

@@ -2,7 +2,7 @@
 
 /**
  * Numbers as 16-bit floats (IEEE 754 binary16), rounded to the nearest, ties to even; beyond the
- * range: the largest, as in `store` of the programs.
+ * range: NaN, but for infinity, as in `store` of the programs.
  */
 export function toHalves(numbers: Float32Array): Uint16Array {
   const bits = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
@@ -10,8 +10,8 @@ export function toHalves(numbers: Float32Array): Uint16Array {
   for (let i = 0; i < bits.length; i++) {
     const sign = (bits[i] >>> 16) & 0x8000;
     const size = bits[i] & 0x7fffffff;
-    if (size > 0x7f800000) halves[i] = sign | 0x7e00;
-    else if (size >= 0x477fe000) halves[i] = sign | 0x7bff;
+    if (size === 0x7f800000) halves[i] = sign | 0x7c00;
+    else if (size > 0x477fe000) halves[i] = sign | 0x7e00;
     else if (size >= 0x38800000) {
       halves[i] = sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
     } else {

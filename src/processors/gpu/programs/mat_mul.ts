@@ -5,6 +5,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -35,5 +36,5 @@ export function matMulImage(
   b: Image,
   shape: readonly number[],
 ): Image {
-  return drawImage(context, source(a.texture.format), { 0: a, 1: b }, shape);
+  return drawImage(context, source(computedFormat(a)), { 0: a, 1: b }, shape);
 }

@@ -6,10 +6,11 @@
  *     pad        y[i] = x[i - before]
  *     concat     y[i] = x_0[i] + x_1[i - length of x_0] + ...
  *
- * Channels shifted by a multiple of 4 stay together in their texel, others come from two.
+ * Bytes of one scale stay bytes. Channels shifted by a multiple of 4 stay together in their texel, others come from two.
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { commonQuantisation, computedFormat } from '../layout.js';
 import { MAX } from './activation.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
@@ -34,11 +35,11 @@ vec4 shifted${i}(int image, int c, int y, int x) {
   return r == 2 ? vec4(v.zw, next.xy) : vec4(v.w, next.xyz);
 }`;
 
-const sum = (images: readonly Image[]): Source => ({
-  name: `sum of ${images.length} shifted, ${images[0].texture.format}`,
+const sum = (images: readonly Image[], format: Format): Source => ({
+  name: `sum of ${images.length} shifted, ${format}`,
   fragment: () =>
     pixelwise(
-      images[0].texture.format,
+      format,
       `${images.map((_, i) => shifted(i)).join('')}
 vec4 pixel(int image, int g, int y, int x) {
   return ${images.map((_, i) => `shifted${i}(image, 4 * g, y, x)`).join(' + ')};
@@ -52,12 +53,14 @@ function sumShifted(
   images: readonly Image[],
   shifts: readonly (readonly number[])[],
   shape: readonly number[],
+  quantisation = commonQuantisation(images),
 ): Image {
   const named = Object.fromEntries(images.map((image, i) => [i, image]));
   const ints = Object.fromEntries(
     shifts.map((shift, i) => [`S${i}`, [0, 0, 0, 0, ...shift].slice(-4)]),
   );
-  return drawImage(context, sum(images), named, shape, { ints });
+  const program = sum(images, quantisation ? 'byte' : computedFormat(images[0]));
+  return drawImage(context, program, named, shape, { ints }, quantisation);
 }
 
 /** Elements [begin, begin + size) of each axis. */
@@ -87,16 +90,19 @@ const filled = (format: Format): Source => ({
       format,
       `${reader()}
 uniform ivec4 S;
-uniform vec4 A;
+uniform vec4 A;                     // value, sign of an infinity
 vec4 pixel(int image, int g, int y, int x) {
   ivec3 i = ivec3(image, y, x) + S.xyz;
-  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return vec4(A.x);
+  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return A.y == 0. ? vec4(A.x) : vec4(A.y * uintBitsToFloat(0x7f800000u));
   return read(i.x, g, i.y, i.z);
 }`,
     ),
 });
 
-/** The same with another number than zero; channels have none before or after them. */
+/**
+ * The same with another number than zero; channels have none before or after them. The smallest float,
+ * which nets put around an image for a maximum to pass over, does for halves as infinity.
+ */
 export function fillImage(
   context: GpuContext,
   x: Image,
@@ -105,16 +111,22 @@ export function fillImage(
   value: number,
 ): Image {
   const ints = { S: [0, 0, 0, 0, ...before.map(n => -n)].slice(-4) };
-  const floats = { A: [Math.max(-MAX, Math.min(MAX, value)), 0, 0, 0] };
-  return drawImage(context, filled(x.texture.format), { '': x }, shape, { ints, floats });
+  const isInfinite = Math.abs(value) >= (computedFormat(x) === 'half' ? MAX : Infinity);
+  const floats = { A: [isInfinite ? 0 : value, isInfinite ? Math.sign(value) : 0, 0, 0] };
+  return drawImage(context, filled(computedFormat(x)), { '': x }, shape, { ints, floats });
 }
 
-/** Images side by side along an axis of `shape`, that of the result. */
+/**
+ * Images side by side along an axis of `shape`, that of the result.
+ *
+ * @param quantisation of the result, if that shall be bytes, whose range holds all of its numbers.
+ */
 export function joinImages(
   context: GpuContext,
   images: readonly Image[],
   shape: readonly number[],
   axis: number,
+  quantisation = commonQuantisation(images),
 ): Image {
   const first = images.slice(0, MAX_IMAGES);
   const key = (['n', 'h', 'w', 'c'] as const)[axis + 4 - shape.length];
@@ -124,14 +136,17 @@ export function joinImages(
     length += layout[key];
     return shift;
   });
-  if (first.length === images.length) return sumShifted(context, images, shifts, shape);
+  if (first.length === images.length) {
+    return sumShifted(context, images, shifts, shape, quantisation);
+  }
   const part = sumShifted(
     context,
     first,
     shifts,
     shape.map((n, i) => (i === axis ? length : n)),
+    quantisation,
   );
-  const whole = joinImages(context, [part, ...images.slice(MAX_IMAGES)], shape, axis);
+  const whole = joinImages(context, [part, ...images.slice(MAX_IMAGES)], shape, axis, quantisation);
   context.give(part.texture);
   return whole;
 }

@@ -6,6 +6,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { movedFormat } from '../layout.js';
 import { drawImage } from './draw.js';
 import { elementwise, reader } from './text.js';
 
@@ -49,7 +50,14 @@ export function transposeImage(
 ): Image {
   const more = 4 - perm.length;
   const P = [...[0, 1, 2, 3].slice(0, more), ...perm.map(axis => axis + more)];
-  return drawImage(context, transposed(x.texture.format), { '': x }, shape, { ints: { P } });
+  return drawImage(
+    context,
+    transposed(movedFormat([x])),
+    { '': x },
+    shape,
+    { ints: { P } },
+    x.quantisation,
+  );
 }
 
 export function depthToSpaceImage(
@@ -59,5 +67,5 @@ export function depthToSpaceImage(
   shape: readonly number[],
 ): Image {
   const ints = { P: [block, 0, 0, 0] };
-  return drawImage(context, spaced(x.texture.format), { '': x }, shape, { ints });
+  return drawImage(context, spaced(movedFormat([x])), { '': x }, shape, { ints }, x.quantisation);
 }

@@ -4,14 +4,15 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import type { Window } from './conv2d.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
 /** Start, step, and end for n cells. */
 const KINDS = {
-  max: ['vec4(-3.4028234e38)', 'max(v, cell)', 'v'],
-  min: ['vec4(3.4028234e38)', 'min(v, cell)', 'v'],
+  max: ['vec4(-3.4028234e38)', 'mix(max(v, cell), v + cell, isNaN(v + cell))', 'v'],
+  min: ['vec4(3.4028234e38)', 'mix(min(v, cell), v + cell, isNaN(v + cell))', 'v'],
   sum: ['vec4(0)', 'v + cell', 'v'],
   mean: ['vec4(0)', 'v + cell', 'v / n'],
 } as const;
@@ -57,7 +58,10 @@ export function poolImage(
   shape: readonly number[],
 ): Image {
   const ints = { K: [kh, kw, strideH, strideW], O: [dilationH, dilationW, top, left] };
-  return drawImage(context, source(kind, x.texture.format), { '': x }, shape, { ints });
+  // The largest and the smallest of bytes are some of them.
+  const quantisation = kind === 'max' || kind === 'min' ? x.quantisation : undefined;
+  const program = source(kind, quantisation ? 'byte' : computedFormat(x));
+  return drawImage(context, program, { '': x }, shape, { ints }, quantisation);
 }
 
 /** Over the whole image: [n,h,w,c] -> [n,1,1,c]. */

@@ -4,7 +4,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
-import { layoutOf } from '../layout.js';
+import { computedFormat, layoutOf } from '../layout.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -54,6 +54,6 @@ export function resizeImage(
   if (resize.alignCorners && resize.halfPixelCenters) return undefined;
   const y = layoutOf(shape);
   const ints = { Ry: steps(x.layout.h, y.h, resize), Rx: steps(x.layout.w, y.w, resize) };
-  const program = source(resize.isNearest, x.texture.format);
+  const program = source(resize.isNearest, computedFormat(x));
   return drawImage(context, program, { '': x }, shape, { ints });
 }

@@ -4,6 +4,7 @@
  */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import { drawImage } from './draw.js';
 import { pixelwise, reader } from './text.js';
 
@@ -29,5 +30,5 @@ vec4 pixel(int image, int g, int y, int x) {
 
 export function softmaxImage(context: GpuContext, x: Image): Image {
   const { n, h, w, c } = x.layout;
-  return drawImage(context, source(x.texture.format), { '': x }, [n, h, w, c]);
+  return drawImage(context, source(computedFormat(x)), { '': x }, [n, h, w, c]);
 }

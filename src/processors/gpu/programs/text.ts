@@ -5,8 +5,8 @@
  *
  *     L = columns, rows, groups, stride        D = n, h, w, c
  */
-import type { Format } from '../context.js';
-import type { Layout } from '../layout.js';
+import type { Format, Source } from '../context.js';
+import type { Image, Layout } from '../layout.js';
 
 /** The uniforms L* and D* of a tensor. */
 export function layoutInts(name: string, { n, h, w, c, columns, rows, groups, stride }: Layout) {
@@ -18,22 +18,69 @@ precision highp float; precision highp int;
 precision highp sampler2D; precision highp sampler2DArray;
 // min, max and clamp of a NaN are what the driver likes, and so is isnan() on some.
 bvec4 isNaN(vec4 v) { return greaterThan(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
+bvec4 isInfinite(vec4 v) { return equal(floatBitsToUint(v) & 0x7fffffffu, uvec4(0x7f800000u)); }
+// What is beyond a limit becomes NaN.
+vec4 heldBelow(vec4 v, float limit) {
+  return mix(vec4(uintBitsToFloat(0x7fc00000u)), v, lessThanEqual(abs(v), vec4(limit)));
+}
 `;
 
 /**
- * Rounds to the nearest half before a store: the H200 truncates on stores to RGBA16F, a bias of
- * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. Numbers that a half
- * cannot hold become the largest it can, not infinite.
+ * What a tensor holds where it has no number, and how numbers are stored.
+ *
+ * Halves: rounded to the nearest before the store: the H200 truncates on stores to RGBA16F, a bias of
+ * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. What a half cannot
+ * hold becomes NaN: unlike infinity, of which 1 / v and min(v, 6) make numbers again,
+ * it reaches every result that depends on it, and who reads that back sees it (`run/transfers.ts`).
+ *
+ * Bytes: as the CPU rounds them, but for ties. A quarter more, so that drivers that truncate store
+ * the same.
  */
 const STORE: Record<Format, string> = {
   half: `
+const vec4 NOTHING = vec4(0);
 vec4 store(vec4 v) {
-  v = mix(clamp(v, -65504., 65504.), v, isNaN(v));
+  v = mix(heldBelow(v, 65504.), v, isInfinite(v));
   return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
 }`,
   float: `
+const vec4 NOTHING = vec4(0);
 vec4 store(vec4 v) { return v; }`,
+  byte: `
+uniform vec4 Qy;                    // zero point, 1 / scale
+#define NOTHING vec4((Qy.x + .25) / 255.)
+vec4 store(vec4 v) { return (clamp(floor(v * Qy.y + Qy.x + .5), 0., 255.) + .25) / 255.; }`,
 };
+
+/** The uniforms of an image's bytes, as it is read (x*) and made (y). */
+export function byteFloats(name: string, { quantisation }: Image): Record<string, number[]> {
+  if (!quantisation) return {};
+  const { zero, scale } = quantisation;
+  return { [`Q${name}`]: [zero, name === 'y' ? 1 / scale : scale, 0, 0] };
+}
+
+/** What of a name and a text depends on which of the images it reads, by their names, are bytes. */
+export function readingBytes(source: Source, images: Readonly<Record<string, Image>>): Source {
+  const names = Object.keys(images).filter(name => images[name].quantisation);
+  if (names.length === 0) return source;
+  return defining(source, ...names.map(name => `BYTES_${name}`));
+}
+
+/** The same program with these defined. */
+export const defining = (source: Source, ...words: string[]): Source => ({
+  name: `${source.name}, ${words.join()}`,
+  fragment: () => source.fragment().replace('\n', `\n${words.map(w => `#define ${w}\n`).join('')}`),
+});
+
+/** `vec4 real*(vec4)`: the numbers of a texel of x. */
+export const dequantise = (name = ''): string => `
+#ifdef BYTES_${name}
+uniform vec4 Qx${name};             // zero point, scale
+vec4 real${name}(vec4 t) { return (floor(t * 255. + .5) - Qx${name}.x) * Qx${name}.y; }
+#else
+#define real${name}(t) (t)
+#endif
+`;
 
 /** The phases of y, and `put`, which keeps the texture's zeros. */
 export const result = (format: Format): string => `
@@ -46,11 +93,11 @@ Place place() {
   int stack = p.y / Ly.w, image = stack / Ly.z;
   return Place(p.x, p.y - stack * Ly.w, stack - image * Ly.z, image);
 }
+${STORE[format]}
 bool isOutside(Place p) {
-  y00 = y01 = y10 = y11 = vec4(0);
+  y00 = y01 = y10 = y11 = NOTHING;
   return p.column >= Ly.x || p.row >= Ly.y;
 }
-${STORE[format]}
 void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
   bvec4 there = lessThan(4 * p.group + ivec4(0, 1, 2, 3), ivec4(Dy.w));
   bool right = 2 * p.column + 1 < Dy.z, below = 2 * p.row + 1 < Dy.y;
@@ -62,13 +109,13 @@ void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
 `;
 
 /** Texel g of a pixel of x; of a place outside: zeros. `name` tells several x apart. */
-export const reader = (name = ''): string => `
+export const reader = (name = ''): string => `${dequantise(name)}
 uniform sampler2DArray X${name};
 uniform ivec4 Lx${name}, Dx${name};
 vec4 read${name}(int image, int g, int y, int x) {
   if (uint(y) >= uint(Dx${name}.y) || uint(x) >= uint(Dx${name}.z)) return vec4(0);
   int row = (image * Lx${name}.z + g) * Lx${name}.w + (y >> 1);
-  return texelFetch(X${name}, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0);
+  return real${name}(texelFetch(X${name}, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0));
 }
 `;
 

@@ -1,6 +1,7 @@
 /** Functions of one number: y [n,h,w,c] = f(x [n,h,w,c]), with two parameters in A. */
 import type { Format, GpuContext, Source } from '../context.js';
 import type { Image } from '../layout.js';
+import { computedFormat } from '../layout.js';
 import type { Activation } from './activation.js';
 import { epilogueText, epilogueUniforms, MAX, TEXTS } from './activation.js';
 import { drawImage } from './draw.js';
@@ -57,7 +58,7 @@ vec4 pixel(int image, int g, int y, int x) { return act(read(image, g, y, x), g)
 export function activateImage(context: GpuContext, x: Image, activation: Activation): Image {
   const { n, h, w, c } = x.layout;
   const uniforms = epilogueUniforms({ activation });
-  const program = activate(activation, x.texture.format);
+  const program = activate(activation, computedFormat(x));
   return drawImage(context, program, { '': x }, [n, h, w, c], uniforms);
 }
 
@@ -72,5 +73,5 @@ export function unaryImage(
   const { n, h, w, c } = x.layout;
   const bounded = (v: number) => Math.max(-MAX, Math.min(MAX, v));
   const floats = { A: [bounded(p0), bounded(p1), 0, 0] };
-  return drawImage(context, source(name, x.texture.format), { '': x }, [n, h, w, c], { floats });
+  return drawImage(context, source(name, computedFormat(x)), { '': x }, [n, h, w, c], { floats });
 }

@@ -4,11 +4,12 @@
  *
  * The bounds are those of a layer: 2e-4 in 32 bits. In halves operands and result are rounded, 2.8e-4
  * each in relative RMS, and where `mediump` is 16 bits 36 products are summed in them: 7.5e-4 in the
- * mean of a large layer, up to 1.07e-3 in the few numbers of these.
+ * mean of a large layer, up to 1.07e-3 in the few numbers of these. Of bytes, which 16 bits hold, too.
  */
 import * as tf from '@tensorflow/tfjs-core';
 
-import type { Format, GpuContext } from '../../../../src/processors/gpu/context.js';
+import type { GpuContext } from '../../../../src/processors/gpu/context.js';
+import type { Quantisation } from '../../../../src/processors/cpu/quantisation.js';
 import { activationOf } from '../../../../src/processors/gpu/programs/activation.js';
 import {
   conv2d,
@@ -22,9 +23,10 @@ import { LINEAR } from '../../../reference/activation';
 import { type Conv2D, conv2d as reference, depthwiseConv2d } from '../../../reference/conv2d';
 import { useMulayer } from '../../../support.js';
 import { Random } from '../../../wasm/random';
+import type { Computed } from './images.js';
 import { FORMATS, ownContext, relativeRms, throughImages } from './images.js';
 
-const BOUND: Record<Format, number> = { float: 2e-4, half: 1.25e-3 };
+const BOUND: Record<Computed, number> = { float: 2e-4, half: 1.25e-3 };
 
 interface Problem {
   /** [n, h, w, ci] */
@@ -60,6 +62,13 @@ const PROBLEMS: readonly Problem[] = [
   { x: [1, 9, 12, 6], filter: [7, 7], strides: [2, 1] },
 ];
 
+/** Whose zero point is at an end, and in between; of large numbers and of small ones. */
+const QUANTISATIONS: readonly Quantisation[] = [
+  { scale: 1 / 255, zero: 0 },
+  { scale: 2, zero: 131 },
+  { scale: 1e-4, zero: 200 },
+];
+
 function sizesOf({ x, filter, strides = [1, 1], dilations = [1, 1], pad = 'same' }: Problem) {
   const [kh, kw, co = x[3]] = filter;
   const shape: [number, number, number, number] = [kh, kw, x[3], co];
@@ -91,18 +100,22 @@ function wanted(problem: Problem, xs: Float32Array, ws: Float32Array, bias: Floa
 function compute(
   context: GpuContext,
   problem: Problem,
-  format: Format,
+  format: Computed,
   make: (ws: Float32Array, shape: number[]) => Filter,
+  quantisation?: Quantisation,
 ) {
   const random = new Random(1);
   const { window, shape, y } = sizesOf(problem);
   const isDepthwise = problem.filter.length === 2;
-  const xs = random.floats(tf.util.sizeFromShape(problem.x));
+  const size = tf.util.sizeFromShape(problem.x);
+  const { scale = 1, zero = 0 } = quantisation ?? {};
+  const numbers = quantisation ? random.bytes(size) : random.floats(size);
+  const xs = Float32Array.from(numbers, v => (v - zero) * scale);
   const ws = random.floats(shape[0] * shape[1] * (isDepthwise ? 1 : shape[2]) * shape[3]);
-  const bias = random.floats(y[3]);
+  const bias = random.floats(y[3]).map(v => v * scale * (quantisation ? 100 : 1));
   const filter = make(ws, shape);
   const inputs = [
-    { numbers: xs, shape: problem.x },
+    { numbers, shape: problem.x, ...(quantisation && { quantisation }) },
     { numbers: bias, shape: [y[3]] },
   ];
   const activation = activationOf({ activation: 'relu' })!;
@@ -135,6 +148,28 @@ describe('conv2d on the GPU', () => {
               : packFilter(context, ws, shape, place, format),
           );
           expect(error).toBeLessThan(BOUND[format]);
+        });
+        if (format === 'float') continue;
+        it(`${JSON.stringify(problem)}, of bytes, weights in ${place}: like the oracle`, () => {
+          const context = ownContext();
+          if (
+            !context ||
+            (place !== 'texture' && !fitsBlock(context, sizesOf(problem).shape, place))
+          )
+            return;
+          for (const quantisation of QUANTISATIONS) {
+            const error = compute(
+              context,
+              problem,
+              format,
+              (ws, shape) =>
+                problem.filter.length === 2
+                  ? packDepthwise(context, ws, shape, format)
+                  : packFilter(context, ws, shape, place, format),
+              quantisation,
+            );
+            expect(error).toBeLessThan(BOUND.half);
+          }
         });
       }
     }

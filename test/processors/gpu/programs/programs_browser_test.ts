@@ -3,7 +3,7 @@
  * zeros that the layout promises (`throughImages` looks), also where its function makes something of
  * nothing; and the ways that only large or many operands take give the oracle's numbers.
  */
-import type { Format, GpuContext } from '../../../../src/processors/gpu/context.js';
+import type { GpuContext } from '../../../../src/processors/gpu/context.js';
 import type { Image } from '../../../../src/processors/gpu/layout.js';
 import { activationOf } from '../../../../src/processors/gpu/programs/activation.js';
 import { binaryImage, normaliseImage } from '../../../../src/processors/gpu/programs/binary.js';
@@ -27,6 +27,7 @@ import { relay } from '../../../../src/processors/gpu/programs/transfer.js';
 import { unaryImage } from '../../../../src/processors/gpu/programs/unary.js';
 import { EPSILON16, expectNear, grid, useMulayer } from '../../../support.js';
 import { Random } from '../../../wasm/random';
+import type { Computed } from './images.js';
 import { FORMATS, ownContext, relativeRms, throughImages } from './images.js';
 
 /** Odd in every axis that can be. */
@@ -133,18 +134,40 @@ describe('programs on the GPU', () => {
     });
   }
 
-  it('numbers beyond halves become the largest, not infinite', () => {
+  it('numbers beyond halves become NaN in halves, which no function hides, and stay in floats; infinity stays', () => {
     const context = ownContext();
     if (!context) return;
-    const inputs = [{ numbers: [1e5, -1e6, 300, 65504], shape: [4] }];
-    const got = throughImages(context, inputs, 'half', ([x]) =>
-      unaryImage(context, x, 'Square', [0, 0])!,
-    );
-    expectNear(got, [65504, 65504, 65504, 65504]);
+    const numbers = [1e5, -1e6, Infinity, 65504, -300];
+    for (const format of FORMATS) {
+      const inputs = [{ numbers, shape: [5] }];
+      const got = throughImages(context, inputs, format, ([x]) => sliceImage(context, x, [0], [5]));
+      expect([...got]).toEqual(format === 'float' ? numbers : [NaN, NaN, Infinity, 65504, -300]);
+    }
+    const hiding: ((x: Image) => Image)[] = [
+      x => unaryImage(context, x, 'Reciprocal', [0, 0])!,
+      x => unaryImage(context, x, 'Relu6', [0, 0])!,
+      x => unaryImage(context, x, 'Sigmoid', [0, 0])!,
+      x => unaryImage(context, x, 'ClipByValue', [0, 1])!,
+      x => binaryImage(context, 'Minimum', [x, x], [1, 1, 2, 1])!,
+      x => softmaxImage(context, x),
+      x => poolWhole(context, x, 'max'),
+      x => poolWhole(context, x, 'min'),
+    ];
+    for (const draw of hiding) {
+      for (const numbers of [
+        [1e6, 1],
+        [1, -1e5],
+      ]) {
+        // prettier-ignore
+        const inputs = [{ numbers, shape: [1, 1, 2, 1] }];
+        const got = throughImages(context, inputs, 'half', ([x]) => draw(x));
+        expect(got.some(v => Number.isNaN(v))).toBeTrue();
+      }
+    }
   });
 });
 
-function denseError(context: GpuContext, k: number, n: number, format: Format): number {
+function denseError(context: GpuContext, k: number, n: number, format: Computed): number {
   const random = new Random(1);
   const [xs, ws, biases] = [random.floats(k), random.floats(k * n), random.floats(n)];
   const filter = packFilter(context, ws, [1, 1, k, n], 'texture', format);
@@ -186,7 +209,7 @@ describe('halves on the host', () => {
       expect(toHalves(Float32Array.of(middle))[0]).toBe(even);
     }
     expect([...toHalves(Float32Array.of(0, 65504, 1e6, -Infinity))]).toEqual([
-      ...[0, 0x7bff, 0x7bff, 0xfbff],
+      ...[0, 0x7bff, 0x7e00, 0xfc00],
     ]);
   });
 });
