@@ -1,6 +1,13 @@
 import { NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
 
-/** What `explain()` tells: one row for each layer of the last graph that ran. */
+/** A program and what compiling it took, in milliseconds. */
+export interface ProgramReport {
+	name: string;
+	/** From the start of compiling until it was known to be done, which nobody asks before its first draw. */
+	ms: number;
+	/** Of these, for how long that first draw held the page. */
+	waited: number;
+}
 /** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
 	/** tfjs's name of the kernel; of the fused kernel, `FusedConv2D` say, where calls were fused. */
@@ -45,6 +52,8 @@ export interface RunReport {
 	delegated: Record<string, number>;
 	/** Milliseconds from the start of the run to its end. */
 	ms: number;
+	/** The GPU programs of mulayer's own that have run since the backend was set. */
+	programs: ProgramReport[];
 }
 /** What a model takes or gives: one tensor, several, or several by name. */
 export type Tensors = Tensor | Tensor[] | NamedTensorMap;

@@ -270,7 +270,8 @@ export class MulayerBackend extends KernelBackend {
   report(): RunReport {
     const { layers, ms } = this.executor;
     const rows = layers.map(row => ({ ...row, fused: [...row.fused] }));
-    return { layers: rows, delegated: { ...this.delegatedBefore }, ms };
+    const programs = this.gpu?.programs ?? [];
+    return { layers: rows, delegated: { ...this.delegatedBefore }, ms, programs };
   }
 
   /** Runs what `infer` records and reads, and observes it as a whole: twice where weights are new. */

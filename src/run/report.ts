@@ -1,4 +1,7 @@
 /** What `explain()` tells: one row for each layer of the last graph that ran. */
+import type { ProgramReport } from '../processors/gpu/context.js';
+
+export type { ProgramReport };
 
 /** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
@@ -45,4 +48,6 @@ export interface RunReport {
   delegated: Record<string, number>;
   /** Milliseconds from the start of the run to its end. */
   ms: number;
+  /** The GPU programs of mulayer's own that have run since the backend was set. */
+  programs: ProgramReport[];
 }

@@ -71,11 +71,23 @@ const MAX_BLOCK = 2 ** 16;
 /** Runs that an unused texture is kept for: an application's nets may take turns. */
 const RUNS_KEPT = 8;
 
+/** A program and what compiling it took, in milliseconds. */
+export interface ProgramReport {
+  name: string;
+  /** From the start of compiling until it was known to be done, which nobody asks before its first draw. */
+  ms: number;
+  /** Of these, for how long that first draw held the page. */
+  waited: number;
+}
+
 interface Program {
   readonly program: WebGLProgram;
   readonly shaders: readonly WebGLShader[];
   /** Undefined until somebody had to know. */
   links?: boolean;
+  /** When it began to compile, and what that took once it is known. */
+  readonly since: number;
+  times?: Pick<ProgramReport, 'ms' | 'waited'>;
   readonly uniforms: Map<string, Uniform>;
 }
 
@@ -156,6 +168,11 @@ export class GpuContext {
     }
   }
 
+  /** Programs that have been drawn with, in the order in which they began to compile. */
+  compiled(): ProgramReport[] {
+    return [...this.programs].flatMap(([name, { times }]) => (times ? { name, ...times } : []));
+  }
+
   /** Begins to compile, without waiting: drivers that can do it in parallel. */
   prepare({ name, fragment }: Source): void {
     if (this.programs.has(name)) return;
@@ -173,7 +190,7 @@ export class GpuContext {
       return shader;
     });
     gl.linkProgram(program);
-    this.programs.set(name, { program, shaders, uniforms: new Map() });
+    this.programs.set(name, { program, shaders, uniforms: new Map(), since: performance.now() });
   }
 
   /**
@@ -449,7 +466,10 @@ export class GpuContext {
     const { gl } = this;
     const made = this.programs.get(source.name)!;
     if (made.links === undefined) {
+      const asked = performance.now();
       made.links = !!gl.getProgramParameter(made.program, gl.LINK_STATUS);
+      const known = performance.now();
+      made.times = { ms: known - made.since, waited: known - asked };
       const log = made.shaders.map(shader => gl.getShaderInfoLog(shader)).join('');
       if (!made.links) console.warn(`mulayer: '${source.name}' does not link:`, log);
       const block = made.links ? gl.getUniformBlockIndex(made.program, 'Block') : gl.INVALID_INDEX;

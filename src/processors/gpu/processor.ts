@@ -28,7 +28,7 @@ import type { Buffer } from '../../graph/value.js';
 import type { Quantisation, Range } from '../cpu/quantisation.js';
 import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
-import type { Format } from './context.js';
+import type { Format, ProgramReport } from './context.js';
 import { GpuContext } from './context.js';
 import type { Image } from './layout.js';
 import { fits, takeImage } from './layout.js';
@@ -271,6 +271,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const manager = this.webgl.getTextureManager();
     const theirs = manager.getNumUsedTextures() + manager.getNumFreeTextures();
     return theirs + (this.made?.textures ?? 0);
+  }
+
+  /** Programs of our own that have run, and what compiling them took. */
+  get programs(): ProgramReport[] {
+    return this.made?.compiled() ?? [];
   }
 
   /** A run begins, on textures of this format. */

@@ -181,6 +181,29 @@ void main() { o = V; }`,
     expect([context.bytes, context.textures]).toEqual([bytes, textures]);
   });
 
+  it('tells what compiling a program took, once it has run', () => {
+    const context = ownContext();
+    if (!context) return;
+    const source = {
+      name: 'red',
+      fragment: () =>
+        '#version 300 es\nprecision highp float;\nout vec4 o;\nvoid main() { o = vec4(1, 0, 0, 1); }',
+    };
+    const made = () => context.compiled().filter(({ name }) => name === source.name);
+    context.prepare(source);
+    expect(made()).toEqual([]);
+    const target = context.take('float', 3, 3);
+    for (let draw = 0; draw < 2; draw++) {
+      context.draw(source, target, { textures: {} });
+      expect(made().length).toBe(1);
+    }
+    context.give(target);
+    const [{ ms, waited }] = made();
+    expect(waited).toBeGreaterThanOrEqual(0);
+    expect(ms).toBeGreaterThanOrEqual(waited);
+    expect(explain().programs).toContain(made()[0]);
+  });
+
   it('a program that does not link leaves its call to tfjs-webgl', async () => {
     const context = ownContext();
     if (!context) return;
