@@ -57,12 +57,10 @@ export const pad: Kernel = {
   gpuTakes: ({ inputs }) => inputs.x.shape.length <= 4,
   gpu(gpu, call) {
     const before = paddingsOf(call.attributes).map(([n]) => n);
-    const channels = paddingsOf(call.attributes).at(-1) ?? [0, 0];
     const value = valueOf(call.attributes);
     const { shape } = call.outputs[0];
     const own = gpu.own(call, (context, [x]) => {
       if (value === 0) return padImage(context, x, before, shape);
-      if (channels.some(n => n > 0)) return undefined;
       return fillImage(context, x, before, shape, value);
     });
     return own ?? gpu.tfjs(call);

@@ -13,7 +13,7 @@ import type { Image } from '../layout.js';
 import { commonQuantisation, computedFormat } from '../layout.js';
 import { MAX } from './activation.js';
 import { drawImage } from './draw.js';
-import { pixelwise, reader } from './text.js';
+import { elementwise, pixelwise, reader } from './text.js';
 
 /** Images of one draw: WebGL2 has 16 samplers at least. */
 const MAX_IMAGES = 8;
@@ -83,25 +83,34 @@ export function padImage(
   return sumShifted(context, [x], [before.map(n => -n)], shape);
 }
 
-const filled = (format: Format): Source => ({
-  name: `pad with a number, ${format}`,
+const filled = (format: Format, channels: boolean): Source => ({
+  name: `pad with a number, ${channels ? 'channels too, ' : ''}${format}`,
   fragment: () =>
-    pixelwise(
+    (channels ? elementwise : pixelwise)(
       format,
       `${reader()}
 uniform ivec4 S;
 uniform vec4 A;                     // value, sign of an infinity
-vec4 pixel(int image, int g, int y, int x) {
+float value() { return A.y == 0. ? A.x : A.y * uintBitsToFloat(0x7f800000u); }
+${
+  channels
+    ? `float element(int image, int y, int x, int c) {
+  ivec4 i = ivec4(image, y, x, c) + S;
+  if (any(greaterThanEqual(uvec4(i), uvec4(Dx)))) return value();
+  return read(i.x, i.w >> 2, i.y, i.z)[i.w & 3];
+}`
+    : `vec4 pixel(int image, int g, int y, int x) {
   ivec3 i = ivec3(image, y, x) + S.xyz;
-  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return A.y == 0. ? vec4(A.x) : vec4(A.y * uintBitsToFloat(0x7f800000u));
+  if (any(greaterThanEqual(uvec3(i), uvec3(Dx.xyz)))) return vec4(value());
   return read(i.x, g, i.y, i.z);
+}`
 }`,
     ),
 });
 
 /**
- * The same with another number than zero; channels have none before or after them. The smallest float,
- * which nets put around an image for a maximum to pass over, does for halves as infinity.
+ * The same with another number than zero. The smallest float, which nets put around an image for a
+ * maximum to pass over, does for halves as infinity.
  */
 export function fillImage(
   context: GpuContext,
@@ -111,9 +120,11 @@ export function fillImage(
   value: number,
 ): Image {
   const ints = { S: [0, 0, 0, 0, ...before.map(n => -n)].slice(-4) };
-  const isInfinite = Math.abs(value) >= (computedFormat(x) === 'half' ? MAX : Infinity);
+  const format = computedFormat(x);
+  const isInfinite = Math.abs(value) >= (format === 'half' ? MAX : Infinity);
   const floats = { A: [isInfinite ? 0 : value, isInfinite ? Math.sign(value) : 0, 0, 0] };
-  return drawImage(context, filled(computedFormat(x)), { '': x }, shape, { ints, floats });
+  const program = filled(format, shape.at(-1) !== x.layout.c);
+  return drawImage(context, program, { '': x }, shape, { ints, floats });
 }
 
 /**

@@ -49,6 +49,8 @@ const PROGRAMS: Record<string, (context: GpuContext, x: Image, c: Image) => Imag
   slice: (context, x) => sliceImage(context, x, [1, 1, 2, 1], [1, 3, 4, 5]),
   pad: (context, x) => padImage(context, x, [0, 1, 2, 3], [2, 7, 9, 11]),
   'pad with 2': (context, x) => fillImage(context, x, [0, 1, 2, 0], [2, 7, 9, 6], 2),
+  'pad with -3, channels too': (context, x) =>
+    fillImage(context, x, [0, 1, 2, 3], [2, 7, 9, 11], -3),
   concat: (context, x) => joinImages(context, [x, x], [2, 5, 7, 12], 3),
   transpose: (context, x) => transposeImage(context, x, [0, 3, 1, 2], [2, 6, 5, 7]),
   'another shape': (context, x) => relay(context, x, [7, 3, 5, 4]),
