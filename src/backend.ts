@@ -15,7 +15,7 @@ import type {
 } from '@tensorflow/tfjs-core';
 import { DataStorage, engine, KernelBackend, util } from '@tensorflow/tfjs-core';
 
-import { child, toNumbers } from './delegate/child.js';
+import { toNumbers } from './delegate/child.js';
 import { ArgumentError, DisposedError, UnsupportedError } from './errors.js';
 import { settings } from './flags.js';
 import type { Node, Use } from './graph/graph.js';
@@ -23,7 +23,7 @@ import { Graph } from './graph/graph.js';
 import type { Attributes, Named, Rules } from './graph/kernel.js';
 import { Value } from './graph/value.js';
 import type { CpuBuffer, CpuProcessor } from './processors/cpu/processor.js';
-import type { GpuProcessor } from './processors/gpu/processor.js';
+import type { GpuBuffer, GpuProcessor } from './processors/gpu/processor.js';
 import type { Kernel } from './processors/kernel.js';
 import type { Numbers } from './processors/processor.js';
 import { Executor } from './run/executor.js';
@@ -198,20 +198,33 @@ export class MulayerBackend extends KernelBackend {
     this.compute(value);
     if (!this.gpu) throw new UnsupportedError('dataToGPU: expected WebGL, this device has none');
     if (value.error) throw value.error;
+    // What is on the GPU stays there.
+    if (value.gpu) return this.gpu.textureOf(value.gpu as GpuBuffer, options);
     return this.gpu.texture(this.executor.numbers(value), value, options);
   }
 
+  /**
+   * @throws UnsupportedError without WebGL.
+   * @throws ArgumentError for a texture of another WebGL context.
+   */
   override createTensorFromGPUData(
     values: Parameters<KernelBackend['createTensorFromGPUData']>[0],
     shape: number[],
     dtype: DataType,
   ) {
+    if (!('texture' in values)) throw new ArgumentError('values: expected a WebGL texture');
     if (!this.gpu) throw new UnsupportedError('texture: expected WebGL, this device has none');
-    const webgl = child('webgl');
-    const tensor = webgl.createTensorFromGPUData(values, shape, dtype);
-    const numbers = webgl.readSync(tensor.dataId);
-    tensor.dispose();
-    const dataId = this.adopt(numbers, shape, dtype);
+    const buffer = this.gpu.fromTexture(values, { shape, dtype });
+    const dataId = {};
+    if (dtype === 'float32') {
+      const value = new Value(shape, dtype);
+      value.gpu = buffer;
+      this.data.set(dataId, value);
+    } else {
+      const numbers = this.gpu.download(buffer).map(Math.round);
+      buffer.free();
+      this.data.set(dataId, this.newValue(numbers, shape, dtype));
+    }
     return engine().makeTensorFromTensorInfo({ dataId, shape, dtype }, this);
   }
 

@@ -22,7 +22,7 @@ import type {
 import { engine, env, getKernel, util } from '@tensorflow/tfjs-core';
 
 import { dropResult, findChild, runKernel } from '../../delegate/child.js';
-import { UnsupportedError } from '../../errors.js';
+import { ArgumentError, UnsupportedError } from '../../errors.js';
 import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
 import type { Quantisation, Range } from '../cpu/quantisation.js';
@@ -86,6 +86,14 @@ export class GpuBuffer implements Buffer {
   free(): void {
     this.gpu.release(this);
   }
+}
+
+/** A texture that the user has filled, with numbers row by row in these channels: `'RGBA'`, `'R'`, ... */
+export interface UserTexture {
+  texture: WebGLTexture;
+  height: number;
+  width: number;
+  channels?: string;
 }
 
 /** Renderers that are programs on the CPU: right, but never faster than it. */
@@ -424,13 +432,38 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const dataId = this.webgl.write(numbers, ...unpack(spec));
     try {
       this.webgl.uploadToGPU(dataId);
-      const data = this.webgl.readToGPU(dataId, options);
-      // It books its tensor to the backend that is set; disposing it has to reach the texture.
-      engine().state.tensorInfo.get(data.tensorRef.dataId)!.backend = this.webgl;
-      return data;
+      return this.lend(dataId, options);
     } finally {
       this.webgl.disposeData(dataId);
     }
+  }
+
+  /** The same of what is here already; nothing is read back. */
+  textureOf(buffer: GpuBuffer, options?: DataToGPUOptions): GPUData {
+    this.half = buffer.half;
+    return this.lend(this.tensorOf(buffer).dataId, options);
+  }
+
+  private lend(dataId: object, options?: DataToGPUOptions): GPUData {
+    const data = this.webgl.readToGPU(dataId, options);
+    // It books its tensor to the backend that is set; disposing it has to reach the texture.
+    engine().state.tensorInfo.get(data.tensorRef.dataId)!.backend = this.webgl;
+    return data;
+  }
+
+  /**
+   * Numbers of a user's texture, which stays the user's: a copy in 32 bits.
+   *
+   * @throws ArgumentError for a texture of another context.
+   */
+  fromTexture({ texture, height, width, channels = 'RGBA' }: UserTexture, spec: Spec): GpuBuffer {
+    if (!this.webgl.gpgpu.gl.isTexture(texture)) {
+      throw new ArgumentError(
+        "texture: expected one of the context that tfjs's backend 'webgl' has, got another",
+      );
+    }
+    const dataId = this.webgl.writeTexture(texture, ...unpack(spec), height, width, channels);
+    return this.wrap(dataId, spec, false);
   }
 
   /** Gives textures back to their pools. */
@@ -471,9 +504,9 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     });
   }
 
-  private wrap(dataId: object, { shape, dtype }: Spec): GpuBuffer {
+  private wrap(dataId: object, { shape, dtype }: Spec, half = this.half): GpuBuffer {
     const tensor = { dataId, shape: shape as number[], dtype };
-    const buffer = new GpuBuffer(this, tensor, this.half, tensor);
+    const buffer = new GpuBuffer(this, tensor, half, tensor);
     this.live.add(buffer);
     return buffer;
   }

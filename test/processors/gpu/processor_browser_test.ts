@@ -2,9 +2,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { kernels } from '../../../kernels/table.js';
+import { ArgumentError } from '../../../src/errors.js';
 import type { Spec } from '../../../src/graph/kernel.js';
 import type { GpuProcessor } from '../../../src/processors/gpu/processor.js';
-import { backend, expectNear, grid, hasGpu, useMulayer } from '../../support.js';
+import {
+  backend,
+  expectNear,
+  grid,
+  hasGpu,
+  setFlags,
+  signedGrid,
+  useMulayer,
+} from '../../support.js';
 
 const spec = (...shape: number[]): Spec => ({ shape, dtype: 'float32' });
 
@@ -144,12 +153,59 @@ describe('GpuProcessor', () => {
     expect(gpu.isLost).toBeFalse();
   });
 
-  it('dataToGPU gives a texture of 32 bits, and tensors come from textures', async () => {
-    const numbers = grid(16);
-    const x = tf.relu(tf.tensor(numbers));
-    const { tensorRef, texture } = x.dataToGPU({ customTexShape: [2, 2] });
-    expect(texture).toBeDefined();
-    expectNear(await x.data(), numbers);
+  for (const split of ['cpu', 'gpu', 0.5] as const) {
+    it(`dataToGPU gives a texture of 32 bits, of which a tensor can be made: ${split}`, async () => {
+      if (!hasGpu()) {
+        pending('no WebGL here');
+        return;
+      }
+      setFlags({ MULAYER_SPLIT: split, MULAYER_PRECISION: 'float32' });
+      const numbers = signedGrid(2 * 3 * 4);
+      const wanted = numbers.map(v => Math.max(v, 0));
+      const x = tf.relu(tf.tensor(numbers, [2, 3, 4]));
+      const read = spyOn(backend().gpu!, 'download').and.callThrough();
+      const { tensorRef, texture, texShape } = x.dataToGPU({ customTexShape: [2, 3] });
+      if (split === 'gpu') expect(read).not.toHaveBeenCalled();
+      const [height, width] = texShape!;
+      const y = tf.tensor({ texture: texture!, height, width, channels: 'RGBA' }, [4, 6]);
+      const z = tf.add(y, 1);
+      tensorRef.dispose();
+      x.dispose();
+      expectNear(await y.data(), wanted);
+      expectNear(
+        await z.data(),
+        wanted.map(v => v + 1),
+      );
+      tf.dispose([y, z]);
+    });
+  }
+
+  it('integers come from a texture', async () => {
+    if (!hasGpu()) {
+      pending('no WebGL here');
+      return;
+    }
+    const { tensorRef, texture, texShape } = tf
+      .tensor1d([1, -2, 3, 4])
+      .dataToGPU({ customTexShape: [1, 1] });
+    const [height, width] = texShape!;
+    const y = tf.tensor({ texture: texture!, height, width, channels: 'RGBA' }, [4], 'int32');
+    expect(y.dtype).toBe('int32');
+    expect([...(await y.data())]).toEqual([1, -2, 3, 4]);
     tensorRef.dispose();
+  });
+
+  it('a texture of another context is refused, and nothing is lost', () => {
+    if (!hasGpu()) {
+      pending('no WebGL here');
+      return;
+    }
+    const texture = document.createElement('canvas').getContext('webgl2')!.createTexture();
+    const { numTensors } = tf.memory();
+    expect(() => tf.tensor({ texture, height: 1, width: 1 }, [4])).toThrowError(
+      ArgumentError,
+      /texture: expected one of the context/,
+    );
+    expect(tf.memory().numTensors).toBe(numTensors);
   });
 });
