@@ -125,6 +125,14 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     return webgl && new GpuProcessor(webgl);
   }
 
+  /**
+   * Whether numbers can be had from textures. Where floats cannot be read, tfjs-webgl packs them into
+   * bytes; below our runs that gave zeros, in three browsers.
+   */
+  private get isReadable(): boolean {
+    return !!this.context || env().getBool('WEBGL_DOWNLOAD_FLOAT_ENABLED');
+  }
+
   /** Whether the renderer is the CPU in disguise. */
   get isSoftware(): boolean {
     return SOFTWARE.test(this.renderer);
@@ -136,8 +144,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   supports(kernel: Kernel, inputs: Spec[], outputs: readonly Spec[]): boolean {
     const { name } = kernel;
-    // A device that renders to 16 bits only does not compute in 32.
-    if (!kernel.gpu || !(this.half || env().getBool('WEBGL_RENDER_FLOAT32_CAPABLE'))) return false;
+    if (!kernel.gpu || !this.isReadable) return false;
     const fits = ({ shape, dtype }: Spec) =>
       dtype === 'float32' && shape.length <= MAX_RANK && util.sizeFromShape(shape as number[]) > 0;
     return !this.isLost && !!getKernel(name, 'webgl') && inputs.every(fits) && outputs.every(fits);

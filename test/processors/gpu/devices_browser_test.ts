@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { explain } from '../../../src/index.js';
 import type { GpuContext } from '../../../src/processors/gpu/context.js';
 import type { GpuProcessor } from '../../../src/processors/gpu/processor.js';
+import { canShareMemory } from '../../../src/processors/cpu/pool.js';
 import { backend, expectNear, grid, setFlags, useMulayer } from '../../support.js';
 
 /** Convolutions, a sum, a pool and a product: floats of some size, all of them looked at. */
@@ -31,6 +32,9 @@ async function infer(): Promise<Float32Array> {
   return numbers;
 }
 
+/** What tfjs-webgl finds out of floats: whether textures of them can be drawn to, and be read. */
+const FLAGS = ['WEBGL_RENDER_FLOAT32_CAPABLE', 'WEBGL_DOWNLOAD_FLOAT_ENABLED'];
+
 /** As if the page had just been opened on a device that answers so. */
 async function onDevice<T>(
   fake: (gl: WebGL2RenderingContext) => void,
@@ -43,9 +47,8 @@ async function onDevice<T>(
   };
   const before = opened.made;
   opened.made = undefined;
-  // tfjs-webgl keeps what it has seen of the real one.
-  const flag = 'WEBGL_RENDER_FLOAT32_CAPABLE';
-  const rendersFloats = tf.env().getBool(flag);
+  // tfjs-webgl looks at most of a device when it first wants to know, and keeps what it has seen.
+  const known = FLAGS.map(flag => [flag, tf.env().getBool(flag)] as const);
   tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED');
   fake(opened.webgl.gpgpu.gl);
   try {
@@ -53,7 +56,7 @@ async function onDevice<T>(
   } finally {
     (opened.made as GpuContext | null | undefined)?.dispose();
     opened.made = before;
-    tf.env().set(flag, rendersFloats);
+    for (const [flag, value] of known) tf.env().set(flag, value);
   }
 }
 
@@ -63,7 +66,7 @@ const without =
     const getExtension = gl.getExtension.bind(gl);
     spyOn(gl, 'getExtension').and.callFake(((name: string): unknown =>
       names.includes(name) ? null : getExtension(name)) as never);
-    tf.env().set('WEBGL_RENDER_FLOAT32_CAPABLE', false);
+    for (const flag of FLAGS) tf.env().set(flag, false);
   };
 
 /** Shared memory is refused with what browsers throw. */
@@ -111,9 +114,22 @@ describe('a GPU', () => {
     else pending('no WebGL here');
   });
 
-  const DEVICES: Record<string, (gl: WebGL2RenderingContext) => void> = {
+  for (const [name, fake] of Object.entries({
     'renders to no 32-bit floats': without('EXT_color_buffer_float'),
     'renders to no floats at all': without('EXT_color_buffer_float', 'EXT_color_buffer_half_float'),
+  })) {
+    itHasGpu(`that ${name} leaves all to the CPU`, () =>
+      onDevice(fake, async gpu => {
+        await expectRight('gpu', 'float32', 1e-5);
+        expect(gpu.context).toBeUndefined();
+        expect(where()).toEqual(new Set(['cpu']));
+        await expectRight(0.5, 'int8', 0.03);
+        expect(where()).toEqual(new Set(['cpu']));
+      }),
+    );
+  }
+
+  const DEVICES: Record<string, (gl: WebGL2RenderingContext) => void> = {
     'has three draw buffers': gl => {
       const getParameter = gl.getParameter.bind(gl);
       spyOn(gl, 'getParameter').and.callFake((name: number): unknown =>
@@ -150,8 +166,7 @@ describe('a GPU', () => {
         const refused = [refuseShared(gl, 'texSubImage2D'), refuseShared(gl, 'readPixels')];
         await expectRight(0.5, 'float32', 1e-5);
         await expectRight(0.5, 'int8', 0.03);
-        const shared = backend().cpu.heap.f32(0, 0).buffer instanceof SharedArrayBuffer;
-        if (shared) expect(refused[0]()).toBeGreaterThan(0);
+        if (canShareMemory()) expect(refused[0]()).toBeGreaterThan(0);
       },
     ),
   );
