@@ -1,0 +1,399 @@
+/**
+ * Finds a plan: for each node the CPU, the GPU or a split of its channels, for each region of branches
+ * who takes which, so that the simulator (`schedule.ts`) says least.
+ *
+ * 1. All on the CPU and all on the GPU are plans like any other.
+ * 2. Dynamic programming over the nodes. Its state: where each value is that is still to be read (CPU,
+ *    GPU, both, sliced at a cut) and the clocks. Of two states with the values in the same places,
+ *    one that is earlier by all clocks is as good or better; of what is left the most promising
+ *    are kept, a beam, since the clocks of two processors are not one number.
+ * 3. Branches: for each region every way to give its branches whole to the processors.
+ * 4. Improvement: each node's neighbours (a tile more or less, the other processor) as long as
+ *    they gain.
+ *
+ * Steps 2 to 4 only ever count steps of the simulator, no clock on the wall: a graph has the same plan
+ * wherever it is planned. `EFFORT` bounds them, with 5,000 nodes as with 50.
+ */
+import type { Node } from '../graph/graph.js';
+import type { Region } from '../passes/branches.js';
+import { findRegions } from '../passes/branches.js';
+import { transferTime } from './cost.js';
+import type { Placement } from './plan.js';
+import type { Circumstances, Cut, Job, State, Task } from './schedule.js';
+import {
+  advance,
+  ALL_ON_CPU,
+  ALL_ON_GPU,
+  begin,
+  finish,
+  jobOf,
+  keptCut,
+  MS,
+  placementOf,
+} from './schedule.js';
+
+/**
+ * Who may run what.
+ *
+ * | mapping | numbers | layers | one after the other |
+ * | --- | --- | --- | --- |
+ * | network | fastest allowed | all on one processor | yes |
+ * | layer | fastest allowed | each whole on one | yes |
+ * | channel | float32 | whole or split | yes |
+ * | quantised | fastest allowed | whole or split | yes |
+ * | branches | fastest allowed | whole or split | yes, but whole branches side by side |
+ * | auto | fastest allowed | whole or split | no: as soon as inputs are there |
+ */
+export type Mapping = 'network' | 'layer' | 'channel' | 'quantised' | 'branches' | 'auto';
+
+export interface Found {
+  readonly placements: readonly Placement[];
+  readonly cuts: readonly Cut[];
+  /** Simulated milliseconds. */
+  readonly ms: number;
+  /** The same of all on one processor; infinite where there is no GPU. */
+  readonly cpuMs: number;
+  readonly gpuMs: number;
+  /** Regions whose branches were given whole to processors, by index of their join. */
+  readonly distributed: readonly number[];
+  /** Whether a node waits until all before it is done. */
+  readonly inTurn: (index: number) => boolean;
+}
+
+/** Steps of the simulator: about 0.6 microseconds each. */
+const EFFORT = 24_000;
+const WIDEST = 24;
+/** Beyond so many branches each goes where it is best by itself. */
+const MOST_BRANCHES = 5;
+
+/** The tiles of both sides go into this: 8 channels on the CPU, 4 on the GPU. */
+const TILE = 8;
+
+export function search(
+  nodes: readonly Node[],
+  circumstances: Circumstances,
+  mapping: Mapping = 'auto',
+): Found {
+  const exact = () => ({ int8: false, f16: false });
+  const job = jobOf(
+    nodes,
+    mapping === 'channel' ? { ...circumstances, allows: exact } : circumstances,
+  );
+  return new Search(job, nodes, mapping).found();
+}
+
+class Search {
+  private steps = EFFORT;
+  /** Nodes inside regions that are distributed: they do not wait. */
+  private readonly free: Uint8Array;
+  private readonly waits: boolean;
+  private readonly splits: boolean;
+  private readonly distributed: number[] = [];
+
+  constructor(
+    private readonly job: Job,
+    private readonly nodes: readonly Node[],
+    private readonly mapping: Mapping,
+  ) {
+    this.free = new Uint8Array(nodes.length);
+    this.waits = mapping !== 'auto';
+    this.splits = mapping !== 'network' && mapping !== 'layer';
+  }
+
+  found(): Found {
+    const { tasks } = this.job;
+    const cpu = new Line(
+      this.job,
+      tasks.map(() => ALL_ON_CPU),
+      this.inTurn,
+    );
+    const hasGpu = tasks.some(task => task.gpuCan);
+    const onGpu = tasks.map(task => (task.gpuCan ? ALL_ON_GPU : ALL_ON_CPU));
+    const gpu = hasGpu ? new Line(this.job, onGpu, this.inTurn) : undefined;
+    let best = gpu && gpu.end < cpu.end ? gpu : cpu;
+    if (hasGpu && this.mapping !== 'network') {
+      const beam = new Line(this.job, this.beam(), this.inTurn);
+      const lines = gpu ? [beam, gpu, cpu] : [beam, cpu];
+      best = lines.reduce((a, b) => (b.end < a.end ? b : a));
+      const regions =
+        this.mapping === 'branches' || this.mapping === 'auto' ? findRegions(this.nodes) : [];
+      // Inner ones first: an outer one then moves what they have found, or leaves it.
+      for (const region of regions.reverse()) best = this.distribute(best, region);
+      best = this.improve(best);
+    }
+    const { cuts } = best;
+    return {
+      placements: cuts.map(placementOf),
+      cuts,
+      ms: best.end * MS,
+      cpuMs: cpu.end * MS,
+      gpuMs: gpu ? gpu.end * MS : Infinity,
+      distributed: this.distributed,
+      inTurn: this.inTurn,
+    };
+  }
+
+  private readonly inTurn = (index: number): boolean => this.waits && !this.free[index];
+
+  /** The cuts that the dynamic programming finds. */
+  private beam(): Cut[] {
+    const { job } = this;
+    const perNode = (0.5 * EFFORT) / Math.max(1, job.tasks.length);
+    const width = Math.min(WIDEST, Math.max(2, Math.floor(perNode / 5)));
+    let front: Path[] = [{ state: begin(job), cut: 0, score: 0, before: undefined }];
+    for (let index = 0; index < job.tasks.length; index++) {
+      const inTurn = this.inTurn(index);
+      const next = new Map<number, Path[]>();
+      for (const before of front) {
+        for (const cut of this.options(before.state, index)) {
+          this.steps--;
+          const state = advance(job, before.state, index, cut, inTurn);
+          if (state) enter(next, { state, cut, score: scoreOf(state), before });
+        }
+      }
+      front = widest(next, width);
+    }
+    const ends = front.map(({ state }) => finish(job, state));
+    let path: Path | undefined = front[ends.indexOf(Math.min(...ends))];
+    const cuts: Cut[] = [];
+    for (; path.before; path = path.before) cuts.push(path.cut);
+    return cuts.reverse();
+  }
+
+  /** What a node may do next. */
+  private options(state: State, index: number): Cut[] {
+    const task = this.job.tasks[index];
+    if (!task.gpuCan) return [ALL_ON_CPU];
+    const cuts = [ALL_ON_CPU, ALL_ON_GPU];
+    if (!this.splits) return cuts;
+    const kept = keptCut(state, task);
+    if (kept > 0 && kept < task.channels) cuts.push(kept);
+    const boundary = boundaryOf(state, task);
+    if (boundary > 0) cuts.push(boundary);
+    const even = this.evenCut(state, index);
+    if (even > 0 && !cuts.includes(even)) cuts.push(even);
+    return cuts;
+  }
+
+  /** The cut at which both would be done at the same time; 0: none. */
+  private evenCut({ cpu, gpu, values }: State, index: number): Cut {
+    const { tasks, profile } = this.job;
+    const task = tasks[index];
+    if (task.node.kernel.kind === 'mover') return 0;
+    const unit = unitOf(task);
+    if (task.channels < 2 * unit) return 0;
+    let [cpuAt, gpuAt] = this.inTurn(index) ? [Math.max(cpu, gpu), Math.max(cpu, gpu)] : [cpu, gpu];
+    for (const { slot, size, wire } of task.reads) {
+      const value = values[slot]!;
+      if (!value.cpu) {
+        const numbers = value.cut ? size * (1 - value.share) : size;
+        cpuAt = Math.max(cpu, gpu) + transferTime(profile.gpu!.readBack, numbers, wire);
+      }
+      if (!value.gpu) {
+        const numbers = value.cut ? size * value.share : size;
+        const upload = transferTime(profile.gpu!.upload, numbers, wire);
+        gpuAt = Math.max(gpuAt, value.cpuAt + upload);
+      }
+    }
+    const onCpu = task.at(ALL_ON_CPU)!.cpu;
+    const onGpu = task.at(ALL_ON_GPU)!.gpu;
+    const share = (gpuAt + onGpu - cpuAt) / (onCpu + onGpu);
+    return cutNear(task, share);
+  }
+
+  /** The best way to give the region's branches whole to the processors, if it gains. */
+  private distribute(line: Line, region: Region): Line {
+    const branches = region.branches.filter(branch => branch.length > 0);
+    const inside = branches.flat();
+    const wasFree = inside.map(i => this.free[i]);
+    for (const i of inside) this.free[i] = 1;
+    let best: Line | undefined;
+    const isMany = branches.length > MOST_BRANCHES;
+    const ways = isMany ? branches.length * 2 : 2 ** branches.length;
+    for (let way = 0; way < ways && this.steps > 0; way++) {
+      const cuts = [...(best ?? line).cuts];
+      branches.forEach((branch, b) => {
+        if (isMany && b !== way >> 1) return;
+        const isOnGpu = isMany ? way & 1 : (way >> b) & 1;
+        for (const i of branch) {
+          cuts[i] = isOnGpu && this.job.tasks[i].gpuCan ? ALL_ON_GPU : ALL_ON_CPU;
+        }
+      });
+      for (const joined of this.joins(line, region, cuts)) {
+        const other = line.with(joined, Math.min(...inside), this.inTurn);
+        this.steps -= other?.steps ?? 0;
+        if (other && other.end < (best ?? line).end) best = other;
+      }
+    }
+    if (best) this.distributed.push(region.join);
+    else inside.forEach((node, i) => (this.free[node] = wasFree[i]));
+    return best ?? line;
+  }
+
+  /** The cuts with each way to join. */
+  private joins({ cuts: old }: Line, { join, branches }: Region, cuts: readonly Cut[]): Cut[][] {
+    if (join >= old.length || !this.job.tasks[join].gpuCan) return [[...cuts]];
+    const ways = new Set<Cut>([old[join], ALL_ON_CPU, ALL_ON_GPU]);
+    const { node } = this.job.tasks[join];
+    if (this.splits && node.kernel.putsSideBySide?.(node)) {
+      // The end of the first branches, as long as they are the CPU's.
+      const last = new Set(branches.flatMap(branch => branch.at(-1) ?? []));
+      const onCpu = new Set(
+        [...last].filter(i => cuts[i] === ALL_ON_CPU).flatMap(i => this.job.tasks[i].node.outputs),
+      );
+      let end = 0;
+      for (const { value, shape } of Object.values(node.inputs)) {
+        if (!onCpu.has(value)) break;
+        end += shape.at(-1)!;
+      }
+      if (end > 0 && end < this.job.tasks[join].channels) ways.add(end);
+    }
+    return [...ways].map(way => Object.assign([...cuts], { [join]: way }));
+  }
+
+  /** Changes one node after the other as long as that gains. */
+  private improve(line: Line): Line {
+    const { tasks } = this.job;
+    let best = line;
+    for (let gained = true; gained && this.steps > 0;) {
+      gained = false;
+      for (let index = 0; index < tasks.length && this.steps > 0; index++) {
+        for (const cut of this.neighbours(best, index)) {
+          const cuts = [...best.cuts];
+          cuts[index] = cut;
+          const other = best.with(cuts, index, this.inTurn);
+          this.steps -= other?.steps ?? 1;
+          if (!other || other.end >= best.end * (1 - 1e-9)) continue;
+          best = other;
+          gained = true;
+        }
+      }
+    }
+    return best;
+  }
+
+  private neighbours({ cuts, states }: Line, index: number): Cut[] {
+    const task = this.job.tasks[index];
+    if (!task.gpuCan) return [];
+    const cut = cuts[index];
+    const all = new Set<Cut>([ALL_ON_CPU, ALL_ON_GPU]);
+    const { channels } = task;
+    if (this.splits) {
+      const unit = unitOf(task);
+      const isSplit = cut !== ALL_ON_CPU && cut !== ALL_ON_GPU;
+      const shares = isSplit
+        ? [-2, -1, 1, 2].flatMap(n => [cut / channels + n / 16, (cut + n * unit) / channels])
+        : [0.125, 0.25, 0.5, 0.75, 0.875];
+      if (channels >= 2 * unit && task.node.kernel.kind !== 'mover') {
+        for (const share of shares) all.add(cutNear(task, share));
+      }
+      all.add(this.evenCut(states[index], index));
+      all.add(keptCut(states[index], task) || ALL_ON_CPU);
+      all.add(boundaryOf(states[index], task) || ALL_ON_CPU);
+    }
+    all.delete(cut);
+    return [...all].filter(other => other < channels);
+  }
+}
+
+/** Cuts, and the state before each node. */
+class Line {
+  readonly states: State[] = [];
+  readonly end: number;
+  steps = 0;
+
+  constructor(
+    private readonly job: Job,
+    readonly cuts: readonly Cut[],
+    inTurn: (index: number) => boolean,
+    old?: { readonly line: Line; readonly from: number },
+  ) {
+    const from = old?.from ?? 0;
+    let state: State | undefined = old?.line.states[from] ?? begin(job);
+    if (old) this.states.push(...old.line.states.slice(0, from));
+    for (let index = from; index < cuts.length; index++) {
+      this.states.push(state);
+      this.steps++;
+      state = advance(job, state, index, cuts[index], inTurn(index));
+      if (!state) break;
+    }
+    this.end = state ? finish(job, state) : Infinity;
+  }
+
+  /** The line with other cuts from a node on; undefined where it cannot be better. */
+  with(cuts: readonly Cut[], from: number, inTurn: (index: number) => boolean): Line | undefined {
+    return new Line(this.job, cuts, inTurn, { line: this, from });
+  }
+}
+
+interface Path {
+  readonly state: State;
+  readonly cut: Cut;
+  readonly score: number;
+  readonly before: Path | undefined;
+}
+
+/** The later clock, and somewhat of the other: work that is done is done. */
+const scoreOf = ({ cpu, gpu }: State) => Math.max(cpu, gpu) + 0.3 * Math.min(cpu, gpu);
+
+/** Places of all values, as a number. */
+function placesOf({ values }: State): number {
+  let hash = 17;
+  for (const value of values) {
+    const place = value ? 1 + Number(value.cpu) + 2 * Number(value.gpu) + 4 * value.cut : 0;
+    hash = (Math.imul(hash, 0x01000193) ^ place) >>> 0;
+  }
+  return hash;
+}
+
+/** One more path, unless another is as early by both clocks. */
+function enter(paths: Map<number, Path[]>, path: Path): void {
+  const places = placesOf(path.state);
+  const same = paths.get(places) ?? [];
+  const isEarlier = ({ state: a }: Path, { state: b }: Path) =>
+    a.cpu <= b.cpu && a.gpu <= b.gpu && a.wire <= b.wire;
+  if (same.some(other => isEarlier(other, path))) return;
+  paths.set(places, [...same.filter(other => !isEarlier(path, other)), path]);
+}
+
+/** The most promising of each kind of last step. */
+function widest(paths: ReadonlyMap<number, readonly Path[]>, width: number): Path[] {
+  const all = [...paths.values()].flat().sort((a, b) => a.score - b.score);
+  if (all.length <= width) return all;
+  const kept: Path[] = [];
+  const counts = [0, 0, 0];
+  for (const path of all) {
+    const kind = path.cut === ALL_ON_CPU ? 0 : path.cut === ALL_ON_GPU ? 1 : 2;
+    if (counts[kind] >= width / 3) continue;
+    counts[kind]++;
+    kept.push(path);
+  }
+  return kept;
+}
+
+/** Where a Concat's inputs change from the CPU to the GPU; 0: nowhere. */
+function boundaryOf({ values }: State, { node, reads, channels }: Task): Cut {
+  if (!node.kernel.putsSideBySide?.(node)) return 0;
+  const shapes = Object.values(node.inputs);
+  if (shapes.length !== reads.length) return 0;
+  let end = 0;
+  for (let i = 0; i < reads.length; i++) {
+    if (!values[reads[i].slot]!.cpu) break;
+    end += shapes[i].shape.at(-1)!;
+  }
+  return end < channels ? end : 0;
+}
+
+/** Channels by which a node's cut moves. */
+function unitOf({ node }: Task): number {
+  const grain = node.kernel.grain?.(node) ?? 1;
+  return TILE % grain === 0 ? TILE : grain * TILE;
+}
+
+/** The cut in whole tiles next to a share of the channels, with something for both. */
+function cutNear(task: Task, share: number): Cut {
+  const unit = unitOf(task);
+  const most = Math.ceil(task.channels / unit - 1) * unit;
+  const cut = Math.round((share * task.channels) / unit) * unit;
+  return Math.min(Math.max(cut, unit), most);
+}
