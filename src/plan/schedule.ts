@@ -46,7 +46,7 @@ export interface Circumstances {
   readonly gpuCan?: (node: Node, index: number) => boolean;
   /** What the error budget allows; everything when absent. */
   readonly allows?: (node: Node, index: number) => Allowed;
-  /** Values that both processors keep: weights. By {@link isWeight} when absent. */
+  /** Values that both processors keep: weights. When absent: by {@link userInputs}. */
   readonly isConstant?: (value: Value) => boolean;
 }
 
@@ -165,11 +165,11 @@ export function jobOf(nodes: readonly Node[], circumstances: Circumstances): Job
   };
   // Inputs first, for they are there from the beginning.
   const produced = new Set(nodes.flatMap(({ outputs }) => outputs));
-  const isConstant =
-    circumstances.isConstant ??
-    ((value: Value) => !inputsFromOutside.has(value) && !produced.has(value));
-  const inputsFromOutside = userInputs(nodes, produced);
-  for (const value of inputsFromOutside) if (!isConstant(value)) inputs.push(slotOf(value));
+  const fromUser = userInputs(nodes, produced);
+  const isConstant = circumstances.isConstant ?? ((value: Value) => !fromUser.has(value));
+  for (const value of lastRead.keys()) {
+    if (!produced.has(value) && !isConstant(value)) inputs.push(slotOf(value));
+  }
 
   const tasks = nodes.map((node, index): Task => {
     const allowed = allows?.(node, index) ?? { int8: true, f16: true };

@@ -18,6 +18,7 @@ import type { Node } from '../graph/graph.js';
 import type { Region } from '../passes/branches.js';
 import { findRegions } from '../passes/branches.js';
 import { transferTime } from './cost.js';
+import { roundCut } from './partition.js';
 import type { Placement } from './plan.js';
 import type { Circumstances, Cut, Job, State, Task } from './schedule.js';
 import {
@@ -66,8 +67,11 @@ const WIDEST = 24;
 /** Beyond so many branches each goes where it is best by itself. */
 const MOST_BRANCHES = 5;
 
-/** The tiles of both sides go into this: 8 channels on the CPU, 4 on the GPU. */
+/** Channels by which a cut is moved. */
 const TILE = 8;
+
+/** Nodes that are moved together. */
+const BLOCK = 3;
 
 export function search(
   nodes: readonly Node[],
@@ -102,19 +106,18 @@ class Search {
 
   found(): Found {
     const { tasks } = this.job;
-    const cpu = new Line(
-      this.job,
-      tasks.map(() => ALL_ON_CPU),
-      this.inTurn,
-    );
+    const cpu = this.line(tasks.map(() => ALL_ON_CPU))!;
     const hasGpu = tasks.some(task => task.gpuCan);
     const onGpu = tasks.map(task => (task.gpuCan ? ALL_ON_GPU : ALL_ON_CPU));
-    const gpu = hasGpu ? new Line(this.job, onGpu, this.inTurn) : undefined;
+    const gpu = hasGpu ? this.line(onGpu)! : undefined;
     let best = gpu && gpu.end < cpu.end ? gpu : cpu;
     if (hasGpu && this.mapping !== 'network') {
-      const beam = new Line(this.job, this.beam(), this.inTurn);
-      const lines = gpu ? [beam, gpu, cpu] : [beam, cpu];
-      best = lines.reduce((a, b) => (b.end < a.end ? b : a));
+      // What is best one after the other is a good beginning for what is not, too.
+      const ways = this.waits ? [this.inTurn] : [this.inTurn, () => true];
+      for (const inTurn of ways) {
+        const beam = this.line(this.beam(inTurn, ways.length))!;
+        if (beam.end < best.end) best = beam;
+      }
       const regions =
         this.mapping === 'branches' || this.mapping === 'auto' ? findRegions(this.nodes) : [];
       // Inner ones first: an outer one then moves what they have found, or leaves it.
@@ -135,19 +138,46 @@ class Search {
 
   private readonly inTurn = (index: number): boolean => this.waits && !this.free[index];
 
-  /** The cuts that the dynamic programming finds. */
-  private beam(): Cut[] {
+  /**
+   * A line of these cuts; undefined where one cannot be.
+   *
+   * @param old one that differs from node `from` on, if at all: undefined, too, where the new one
+   *   cannot be better.
+   */
+  private line(cuts: readonly Cut[], old?: Line, from = 0): Line | undefined {
+    const states = old ? old.states.slice(0, from) : [];
+    let state = old ? old.states[from] : begin(this.job);
+    for (let index = from; index < cuts.length; index++) {
+      states.push(state);
+      this.steps--;
+      const next = advance(this.job, state, index, cuts[index], this.inTurn(index));
+      if (!next) return undefined;
+      state = next;
+      const isDone = old && index + 1 < cuts.length && cuts[index + 1] === old.cuts[index + 1];
+      if (isDone && isNoBetter(state, old.states[index + 1]) && this.sameFrom(cuts, old, index + 1))
+        return undefined;
+    }
+    return { cuts, states, end: finish(this.job, state) };
+  }
+
+  private sameFrom(cuts: readonly Cut[], old: Line, from: number): boolean {
+    for (let i = from; i < cuts.length; i++) if (cuts[i] !== old.cuts[i]) return false;
+    return true;
+  }
+
+  /** The cuts that the dynamic programming finds, with one of so many beams. */
+  private beam(inTurn: (index: number) => boolean, beams: number): Cut[] {
     const { job } = this;
-    const perNode = (0.5 * EFFORT) / Math.max(1, job.tasks.length);
+    const perNode = (0.5 * EFFORT) / beams / Math.max(1, job.tasks.length);
     const width = Math.min(WIDEST, Math.max(2, Math.floor(perNode / 5)));
     let front: Path[] = [{ state: begin(job), cut: 0, score: 0, before: undefined }];
     for (let index = 0; index < job.tasks.length; index++) {
-      const inTurn = this.inTurn(index);
+      const waits = inTurn(index);
       const next = new Map<number, Path[]>();
       for (const before of front) {
-        for (const cut of this.options(before.state, index)) {
+        for (const cut of this.options(before.state, index, waits)) {
           this.steps--;
-          const state = advance(job, before.state, index, cut, inTurn);
+          const state = advance(job, before.state, index, cut, waits);
           if (state) enter(next, { state, cut, score: scoreOf(state), before });
         }
       }
@@ -161,7 +191,7 @@ class Search {
   }
 
   /** What a node may do next. */
-  private options(state: State, index: number): Cut[] {
+  private options(state: State, index: number, waits: boolean): Cut[] {
     const task = this.job.tasks[index];
     if (!task.gpuCan) return [ALL_ON_CPU];
     const cuts = [ALL_ON_CPU, ALL_ON_GPU];
@@ -170,19 +200,17 @@ class Search {
     if (kept > 0 && kept < task.channels) cuts.push(kept);
     const boundary = boundaryOf(state, task);
     if (boundary > 0) cuts.push(boundary);
-    const even = this.evenCut(state, index);
+    const even = this.evenCut(state, index, waits);
     if (even > 0 && !cuts.includes(even)) cuts.push(even);
     return cuts;
   }
 
   /** The cut at which both would be done at the same time; 0: none. */
-  private evenCut({ cpu, gpu, values }: State, index: number): Cut {
+  private evenCut({ cpu, gpu, values }: State, index: number, waits: boolean): Cut {
     const { tasks, profile } = this.job;
     const task = tasks[index];
     if (task.node.kernel.kind === 'mover') return 0;
-    const unit = unitOf(task);
-    if (task.channels < 2 * unit) return 0;
-    let [cpuAt, gpuAt] = this.inTurn(index) ? [Math.max(cpu, gpu), Math.max(cpu, gpu)] : [cpu, gpu];
+    let [cpuAt, gpuAt] = waits ? [Math.max(cpu, gpu), Math.max(cpu, gpu)] : [cpu, gpu];
     for (const { slot, size, wire } of task.reads) {
       const value = values[slot]!;
       if (!value.cpu) {
@@ -220,8 +248,7 @@ class Search {
         }
       });
       for (const joined of this.joins(line, region, cuts)) {
-        const other = line.with(joined, Math.min(...inside), this.inTurn);
-        this.steps -= other?.steps ?? 0;
+        const other = this.line(joined, line, Math.min(...inside));
         if (other && other.end < (best ?? line).end) best = other;
       }
     }
@@ -259,17 +286,35 @@ class Search {
       gained = false;
       for (let index = 0; index < tasks.length && this.steps > 0; index++) {
         for (const cut of this.neighbours(best, index)) {
-          const cuts = [...best.cuts];
-          cuts[index] = cut;
-          const other = best.with(cuts, index, this.inTurn);
-          this.steps -= other?.steps ?? 1;
-          if (!other || other.end >= best.end * (1 - 1e-9)) continue;
-          best = other;
-          gained = true;
+          for (const cuts of this.moves(best.cuts, index, cut)) {
+            const other = this.line(cuts, best, index);
+            if (!other || other.end >= best.end * (1 - 1e-9)) continue;
+            best = other;
+            gained = true;
+          }
         }
       }
     }
     return best;
+  }
+
+  /** The cuts with another one for a node, by itself and with the nodes that follow. */
+  private moves(cuts: readonly Cut[], index: number, cut: Cut): Cut[][] {
+    const { tasks } = this.job;
+    const moves: Cut[][] = [];
+    const moved = [...cuts];
+    for (let i = index; i < Math.min(index + BLOCK, tasks.length); i++) {
+      const isSplit = cut !== ALL_ON_CPU && cut !== ALL_ON_GPU;
+      const follows = isSplit ? (cut * tasks[i].channels) / tasks[index].channels : cut;
+      const own =
+        Number.isInteger(follows) && tasks[i].at(follows)
+          ? follows
+          : cutNear(tasks[i], cut / tasks[index].channels) || ALL_ON_CPU;
+      if (i > index && moved[i] === own) continue;
+      moved[i] = own;
+      moves.push([...moved]);
+    }
+    return moves;
   }
 
   private neighbours({ cuts, states }: Line, index: number): Cut[] {
@@ -279,15 +324,12 @@ class Search {
     const all = new Set<Cut>([ALL_ON_CPU, ALL_ON_GPU]);
     const { channels } = task;
     if (this.splits) {
-      const unit = unitOf(task);
       const isSplit = cut !== ALL_ON_CPU && cut !== ALL_ON_GPU;
       const shares = isSplit
-        ? [-2, -1, 1, 2].flatMap(n => [cut / channels + n / 16, (cut + n * unit) / channels])
+        ? [-2, -1, 1, 2].flatMap(n => [cut / channels + n / 16, (cut + n * TILE) / channels])
         : [0.125, 0.25, 0.5, 0.75, 0.875];
-      if (channels >= 2 * unit && task.node.kernel.kind !== 'mover') {
-        for (const share of shares) all.add(cutNear(task, share));
-      }
-      all.add(this.evenCut(states[index], index));
+      for (const share of shares) all.add(cutNear(task, share));
+      all.add(this.evenCut(states[index], index, this.inTurn(index)));
       all.add(keptCut(states[index], task) || ALL_ON_CPU);
       all.add(boundaryOf(states[index], task) || ALL_ON_CPU);
     }
@@ -296,34 +338,27 @@ class Search {
   }
 }
 
-/** Cuts, and the state before each node. */
-class Line {
-  readonly states: State[] = [];
+/** Cuts, the state before each node, and when all is over in nanoseconds. */
+interface Line {
+  readonly cuts: readonly Cut[];
+  readonly states: readonly State[];
   readonly end: number;
-  steps = 0;
+}
 
-  constructor(
-    private readonly job: Job,
-    readonly cuts: readonly Cut[],
-    inTurn: (index: number) => boolean,
-    old?: { readonly line: Line; readonly from: number },
-  ) {
-    const from = old?.from ?? 0;
-    let state: State | undefined = old?.line.states[from] ?? begin(job);
-    if (old) this.states.push(...old.line.states.slice(0, from));
-    for (let index = from; index < cuts.length; index++) {
-      this.states.push(state);
-      this.steps++;
-      state = advance(job, state, index, cuts[index], inTurn(index));
-      if (!state) break;
-    }
-    this.end = state ? finish(job, state) : Infinity;
-  }
-
-  /** The line with other cuts from a node on; undefined where it cannot be better. */
-  with(cuts: readonly Cut[], from: number, inTurn: (index: number) => boolean): Line | undefined {
-    return new Line(this.job, cuts, inTurn, { line: this, from });
-  }
+/** Whether one of two states before the same node can come to nothing better than the other. */
+function isNoBetter(a: State, b: State): boolean {
+  if (a.cpu < b.cpu || a.gpu < b.gpu || a.wire < b.wire) return false;
+  return a.values.every((value, i) => {
+    const other = b.values[i];
+    if (!value || !other) return value === other;
+    return (
+      value.cpu === other.cpu &&
+      value.gpu === other.gpu &&
+      value.cut === other.cut &&
+      value.cpuAt >= other.cpuAt &&
+      value.gpuAt >= other.gpuAt
+    );
+  });
 }
 
 interface Path {
@@ -384,16 +419,7 @@ function boundaryOf({ values }: State, { node, reads, channels }: Task): Cut {
   return end < channels ? end : 0;
 }
 
-/** Channels by which a node's cut moves. */
-function unitOf({ node }: Task): number {
-  const grain = node.kernel.grain?.(node) ?? 1;
-  return TILE % grain === 0 ? TILE : grain * TILE;
-}
-
-/** The cut in whole tiles next to a share of the channels, with something for both. */
-function cutNear(task: Task, share: number): Cut {
-  const unit = unitOf(task);
-  const most = Math.ceil(task.channels / unit - 1) * unit;
-  const cut = Math.round((share * task.channels) / unit) * unit;
-  return Math.min(Math.max(cut, unit), most);
+/** The cut in whole tiles next to a share of the channels, with something for both; 0: none. */
+function cutNear({ node, channels }: Task, share: number): Cut {
+  return roundCut(channels, share, node.kernel.grain?.(node) ?? 1);
 }

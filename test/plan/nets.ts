@@ -20,7 +20,11 @@ export interface Recorded {
     readonly op: string;
     readonly inputs: Readonly<Record<string, readonly [value: number, shape: readonly number[]]>>;
     readonly attributes: Attributes;
-    readonly outputs: readonly (readonly [value: number, shape: readonly number[], dtype: string])[];
+    readonly outputs: readonly (readonly [
+      value: number,
+      shape: readonly number[],
+      dtype: string,
+    ])[];
   }[];
   /** Values that the user holds: the outputs. */
   readonly held: readonly number[];
@@ -96,7 +100,11 @@ function valueOf(net: Topology, layer: Layer, values: readonly Value[], nodes: N
     const size = x.shape.reduce((a, b) => a * b, 1);
     const a: Use = { value: x, shape: [1, 1, size], dtype: 'float32' };
     const b = new Value([1, h * w * ci, co], 'float32');
-    const y = add('_FusedMatMul', { a, b, bias }, { transposeA: false, transposeB: false, activation });
+    const y = add(
+      '_FusedMatMul',
+      { a, b, bias },
+      { transposeA: false, transposeB: false, activation },
+    );
     return y;
   }
   const { stride, padding } = layer;

@@ -38,6 +38,8 @@ interface Making {
   readonly cpu: number;
   readonly gpu?: number;
   readonly threads: number;
+  /** Fragments at once, at the same speed. */
+  readonly lanes?: number;
   /** What several threads are worth. */
   readonly threadsGain?: number;
   readonly readBack?: Transfer;
@@ -53,7 +55,7 @@ const FREE: Transfer = { a: 0, b: 0 };
 
 function made(making: Making): Profile {
   const { name, cpu, gpu, threads, call = 5000, draw = 15_000, wake = 10_000 } = making;
-  const { threadsGain = threads, slowDowns = [1.05, 1.05] } = making;
+  const { threadsGain = threads, slowDowns = [1.05, 1.05], lanes = LANES } = making;
   const cpuUnit = (ns: number): CpuUnit => ({
     perUnit: { [threads]: (ns / cpu) * (threads / threadsGain) },
     call,
@@ -66,12 +68,12 @@ function made(making: Making): Profile {
   }));
   const profile = { name, cpu: { threads, units, wake, slowDown: slowDowns[0] } };
   if (gpu === undefined) return profile;
-  const gpuUnit = (ns: number): GpuUnit => ({ perUnit: ns / gpu, draw });
+  const gpuUnit = (ns: number): GpuUnit => ({ perUnit: ((ns / gpu) * lanes) / LANES, draw });
   const all = (transfer: Transfer) => ({ float32: transfer, f16: transfer, bytes: transfer });
   return {
     ...profile,
     gpu: {
-      lanes: LANES,
+      lanes,
       units: families(family => ({
         float32: gpuUnit(GPU[family].float32),
         f16: gpuUnit(GPU[family].f16),
@@ -90,6 +92,7 @@ const RATIO = 100 / 675;
 /** A phone's: memory is shared, so little is paid by the byte. */
 const SOC = {
   threads: 4,
+  lanes: 256,
   gpu: 1 / 20,
   call: 20_000,
   draw: 60_000,
