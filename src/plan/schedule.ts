@@ -83,6 +83,8 @@ export interface Task {
   readonly gpuCan: boolean;
   /** Times and needs at this cut; undefined: it cannot be cut so. Kept once made. */
   at(cut: Cut): Times | undefined;
+  /** Nanoseconds on the GPU of so many channels. */
+  gpuTime(channels: number): number;
 }
 
 export interface Job {
@@ -238,15 +240,19 @@ function task(
   const work = workOf(node);
   const channels = node.outputs[0].shape.at(-1) ?? 1;
   const known = new Map<Cut, Times | undefined>();
+  const onGpu = (n: number) => {
+    const { gpu } = profile;
+    return gpu ? gpuTime(work, n, gpuFormat(work, n, allowed, gpu), gpu) : Infinity;
+  };
   const make = (cut: Cut): Times | undefined => {
-    const onCpu = cut === ALL_ON_CPU ? Math.max(channels, 1) : cut;
-    const onGpu = cut === ALL_ON_CPU ? 0 : Math.max(channels, 1) - cut;
-    if (onGpu > 0 && !parts.gpuCan) return undefined;
+    const cpuChannels = cut === ALL_ON_CPU ? Math.max(channels, 1) : cut;
+    const gpuChannels = cut === ALL_ON_CPU ? 0 : Math.max(channels, 1) - cut;
+    if (gpuChannels > 0 && !parts.gpuCan) return undefined;
     let needs: Need[];
     if (cut === ALL_ON_CPU || cut === ALL_ON_GPU) {
       needs = reads.map(({ size }) => ({
-        cpu: onCpu && size,
-        gpu: onGpu && size,
+        cpu: cpuChannels && size,
+        gpu: gpuChannels && size,
         keeps: 0,
       }));
     } else {
@@ -255,10 +261,9 @@ function task(
       if (!split) return undefined;
       needs = split;
     }
-    const { gpu } = profile;
     return {
-      cpu: cpuTime(work, onCpu, cpuFormat(work, onCpu, allowed, profile), profile),
-      gpu: gpu ? gpuTime(work, onGpu, gpuFormat(work, onGpu, allowed, gpu), gpu) : 0,
+      cpu: cpuTime(work, cpuChannels, cpuFormat(work, cpuChannels, allowed, profile), profile),
+      gpu: onGpu(gpuChannels),
       needs,
     };
   };
@@ -266,7 +271,7 @@ function task(
     if (!known.has(cut)) known.set(cut, make(cut));
     return known.get(cut);
   };
-  return { node, channels, reads, ...parts, at };
+  return { node, channels, reads, ...parts, at, gpuTime: onGpu };
 }
 
 /** What the two parts of a split need; undefined where the kernel cannot be cut there. */

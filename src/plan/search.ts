@@ -67,8 +67,8 @@ const WIDEST = 24;
 /** Beyond so many branches each goes where it is best by itself. */
 const MOST_BRANCHES = 5;
 
-/** Channels by which a cut is moved. */
-const TILE = 8;
+/** Steps for each node from which many shares are tried. */
+const SMALL = 1000;
 
 /** Nodes that are moved together. */
 const BLOCK = 3;
@@ -87,7 +87,9 @@ export function search(
 }
 
 class Search {
-  private steps = EFFORT;
+  private effort = EFFORT;
+  /** See {@link stepsOf}. */
+  private readonly cuts: (readonly Cut[] | undefined)[] = [];
   /** Nodes inside regions that are distributed: they do not wait. */
   private readonly free: Uint8Array;
   private readonly waits: boolean;
@@ -122,7 +124,7 @@ class Search {
         this.mapping === 'branches' || this.mapping === 'auto' ? findRegions(this.nodes) : [];
       // Inner ones first: an outer one then moves what they have found, or leaves it.
       for (const region of regions.reverse()) best = this.distribute(best, region);
-      best = this.improve(best);
+      best = this.improveBlocks(this.improve(best));
     }
     const { cuts } = best;
     return {
@@ -149,7 +151,7 @@ class Search {
     let state = old ? old.states[from] : begin(this.job);
     for (let index = from; index < cuts.length; index++) {
       states.push(state);
-      this.steps--;
+      this.effort--;
       const next = advance(this.job, state, index, cuts[index], this.inTurn(index));
       if (!next) return undefined;
       state = next;
@@ -169,25 +171,46 @@ class Search {
   private beam(inTurn: (index: number) => boolean, beams: number): Cut[] {
     const { job } = this;
     const perNode = (0.5 * EFFORT) / beams / Math.max(1, job.tasks.length);
-    const width = Math.min(WIDEST, Math.max(2, Math.floor(perNode / 5)));
-    let front: Path[] = [{ state: begin(job), cut: 0, score: 0, before: undefined }];
-    for (let index = 0; index < job.tasks.length; index++) {
+    const isSmall = perNode >= SMALL;
+    const width = isSmall
+      ? Math.floor(perNode / 20)
+      : Math.min(WIDEST, Math.max(2, Math.floor(perNode / 5)));
+    const start: Path = { state: begin(job), cut: 0, score: 0, before: undefined };
+    const front = this.front(start, 0, job.tasks.length, inTurn, width, isSmall);
+    const ends = front.map(({ state }) => finish(job, state));
+    return cutsTo(front[ends.indexOf(Math.min(...ends))]);
+  }
+
+  /**
+   * The paths that are kept from one node to another.
+   *
+   * @param isRich tries many shares.
+   */
+  private front(
+    start: Path,
+    from: number,
+    to: number,
+    inTurn: (index: number) => boolean,
+    width: number,
+    isRich: boolean,
+  ): Path[] {
+    let front = [start];
+    for (let index = from; index < to; index++) {
       const waits = inTurn(index);
       const next = new Map<number, Path[]>();
       for (const before of front) {
-        for (const cut of this.options(before.state, index, waits)) {
-          this.steps--;
-          const state = advance(job, before.state, index, cut, waits);
+        const cuts = isRich
+          ? this.neighbours(before.state, index, undefined, waits)
+          : this.options(before.state, index, waits);
+        for (const cut of cuts) {
+          this.effort--;
+          const state = advance(this.job, before.state, index, cut, waits);
           if (state) enter(next, { state, cut, score: scoreOf(state), before });
         }
       }
       front = widest(next, width);
     }
-    const ends = front.map(({ state }) => finish(job, state));
-    let path: Path | undefined = front[ends.indexOf(Math.min(...ends))];
-    const cuts: Cut[] = [];
-    for (; path.before; path = path.before) cuts.push(path.cut);
-    return cuts.reverse();
+    return front;
   }
 
   /** What a node may do next. */
@@ -200,16 +223,42 @@ class Search {
     if (kept > 0 && kept < task.channels) cuts.push(kept);
     const boundary = boundaryOf(state, task);
     if (boundary > 0) cuts.push(boundary);
-    const even = this.evenCut(state, index, waits);
-    if (even > 0 && !cuts.includes(even)) cuts.push(even);
+    if (task.node.kernel.kind === 'mover') return cuts;
+    const steps = this.stepsOf(index);
+    const even = placeIn(steps, this.evenShare(state, index, waits) * task.channels);
+    for (const cut of [steps[even], steps[even - 1]]) {
+      if (cut !== undefined && !cuts.includes(cut)) cuts.push(cut);
+    }
     return cuts;
   }
 
-  /** The cut at which both would be done at the same time; 0: none. */
-  private evenCut({ cpu, gpu, values }: State, index: number, waits: boolean): Cut {
+  /**
+   * Cuts worth a thought, ascending: in whole tiles, and the GPU gets as many channels as it does in
+   * the same time, for what it has begun it pays for.
+   */
+  private stepsOf(index: number): readonly Cut[] {
+    let steps = this.cuts[index];
+    if (steps) return steps;
+    const task = this.job.tasks[index];
+    const { node, channels } = task;
+    const unit = cutNear(task, 0);
+    const all: Cut[] = [];
+    if (unit > 0 && node.kernel.slice && node.outputs.length === 1) {
+      let before = task.gpuTime(channels);
+      for (let cut = unit; cut < channels; cut += unit) {
+        const time = task.gpuTime(channels - cut);
+        if ((time < before || cut === unit) && task.at(cut)) all.push(cut);
+        before = time;
+      }
+    }
+    this.cuts[index] = steps = all;
+    return steps;
+  }
+
+  /** The share at which both would be done at the same time. */
+  private evenShare({ cpu, gpu, values }: State, index: number, waits: boolean): number {
     const { tasks, profile } = this.job;
     const task = tasks[index];
-    if (task.node.kernel.kind === 'mover') return 0;
     let [cpuAt, gpuAt] = waits ? [Math.max(cpu, gpu), Math.max(cpu, gpu)] : [cpu, gpu];
     for (const { slot, size, wire } of task.reads) {
       const value = values[slot]!;
@@ -225,8 +274,7 @@ class Search {
     }
     const onCpu = task.at(ALL_ON_CPU)!.cpu;
     const onGpu = task.at(ALL_ON_GPU)!.gpu;
-    const share = (gpuAt + onGpu - cpuAt) / (onCpu + onGpu);
-    return cutNear(task, share);
+    return (gpuAt + onGpu - cpuAt) / (onCpu + onGpu);
   }
 
   /** The best way to give the region's branches whole to the processors, if it gains. */
@@ -238,7 +286,7 @@ class Search {
     let best: Line | undefined;
     const isMany = branches.length > MOST_BRANCHES;
     const ways = isMany ? branches.length * 2 : 2 ** branches.length;
-    for (let way = 0; way < ways && this.steps > 0; way++) {
+    for (let way = 0; way < ways && this.effort > 0; way++) {
       const cuts = [...(best ?? line).cuts];
       branches.forEach((branch, b) => {
         if (isMany && b !== way >> 1) return;
@@ -282,10 +330,11 @@ class Search {
   private improve(line: Line): Line {
     const { tasks } = this.job;
     let best = line;
-    for (let gained = true; gained && this.steps > 0;) {
+    for (let gained = true; gained && this.effort > 0;) {
       gained = false;
-      for (let index = 0; index < tasks.length && this.steps > 0; index++) {
-        for (const cut of this.neighbours(best, index)) {
+      for (let index = 0; index < tasks.length && this.effort > 0; index++) {
+        const { cuts, states } = best;
+        for (const cut of this.neighbours(states[index], index, cuts[index], this.inTurn(index))) {
           for (const cuts of this.moves(best.cuts, index, cut)) {
             const other = this.line(cuts, best, index);
             if (!other || other.end >= best.end * (1 - 1e-9)) continue;
@@ -293,6 +342,23 @@ class Search {
             gained = true;
           }
         }
+      }
+    }
+    return best;
+  }
+
+  /** Plans a few nodes anew, with all shares, what comes after them staying as it is. */
+  private improveBlocks(line: Line): Line {
+    const { length } = this.job.tasks;
+    let best = line;
+    for (let from = 0; from < length && this.effort > 0; from++) {
+      const to = Math.min(from + BLOCK, length);
+      const start: Path = { state: best.states[from], cut: 0, score: 0, before: undefined };
+      for (const path of this.front(start, from, to, this.inTurn, WIDEST / 2, true)) {
+        const cuts = [...best.cuts];
+        cuts.splice(from, to - from, ...cutsTo(path));
+        const other = this.line(cuts, best, from);
+        if (other && other.end < best.end * (1 - 1e-9)) best = other;
       }
     }
     return best;
@@ -317,23 +383,24 @@ class Search {
     return moves;
   }
 
-  private neighbours({ cuts, states }: Line, index: number): Cut[] {
+  private neighbours(state: State, index: number, cut: Cut | undefined, waits: boolean): Cut[] {
     const task = this.job.tasks[index];
-    if (!task.gpuCan) return [];
-    const cut = cuts[index];
+    if (!task.gpuCan) return cut === undefined ? [ALL_ON_CPU] : [];
     const all = new Set<Cut>([ALL_ON_CPU, ALL_ON_GPU]);
     const { channels } = task;
     if (this.splits) {
-      const isSplit = cut !== ALL_ON_CPU && cut !== ALL_ON_GPU;
-      const shares = isSplit
-        ? [-2, -1, 1, 2].flatMap(n => [cut / channels + n / 16, (cut + n * TILE) / channels])
-        : [0.125, 0.25, 0.5, 0.75, 0.875];
-      for (const share of shares) all.add(cutNear(task, share));
-      all.add(this.evenCut(states[index], index, this.inTurn(index)));
-      all.add(keptCut(states[index], task) || ALL_ON_CPU);
-      all.add(boundaryOf(states[index], task) || ALL_ON_CPU);
+      const steps = this.stepsOf(index);
+      const share =
+        cut !== undefined && cut > 0 ? cut / channels : this.evenShare(state, index, waits);
+      const at = placeIn(steps, share * channels);
+      for (let n = -3; n <= 3; n++) {
+        const far = placeIn(steps, (share + n / 12) * channels);
+        for (const i of [at + n, far]) if (steps[i] !== undefined) all.add(steps[i]);
+      }
+      all.add(keptCut(state, task) || ALL_ON_CPU);
+      all.add(boundaryOf(state, task) || ALL_ON_CPU);
     }
-    all.delete(cut);
+    if (cut !== undefined) all.delete(cut);
     return [...all].filter(other => other < channels);
   }
 }
@@ -366,6 +433,12 @@ interface Path {
   readonly cut: Cut;
   readonly score: number;
   readonly before: Path | undefined;
+}
+
+function cutsTo(end: Path): Cut[] {
+  const cuts: Cut[] = [];
+  for (let path = end; path.before; path = path.before) cuts.push(path.cut);
+  return cuts.reverse();
 }
 
 /** The later clock, and somewhat of the other: work that is done is done. */
@@ -417,6 +490,13 @@ function boundaryOf({ values }: State, { node, reads, channels }: Task): Cut {
     end += shapes[i].shape.at(-1)!;
   }
   return end < channels ? end : 0;
+}
+
+/** Where in an ascending list the next number is. */
+function placeIn(list: readonly number[], wanted: number): number {
+  let place = 0;
+  while (place + 1 < list.length && list[place] < wanted) place++;
+  return place;
 }
 
 /** The cut in whole tiles next to a share of the channels, with something for both; 0: none. */
