@@ -70,6 +70,10 @@ const MOST_BRANCHES = 5;
 /** Steps for each node from which many shares are tried. */
 const SMALL = 1000;
 
+/** Shares that are tried whatever the clocks say, and next to one that is there. */
+const SHARES: readonly number[] = Array.from({ length: 15 }, (_, i) => (i + 1) / 16);
+const NEAR: readonly number[] = [-3, -2, -1, 1, 2, 3].map(n => n / 12);
+
 /** Nodes that are moved together. */
 const BLOCK = 3;
 
@@ -393,9 +397,10 @@ class Search {
       const share =
         cut !== undefined && cut > 0 ? cut / channels : this.evenShare(state, index, waits);
       const at = placeIn(steps, share * channels);
-      for (let n = -3; n <= 3; n++) {
-        const far = placeIn(steps, (share + n / 12) * channels);
-        for (const i of [at + n, far]) if (steps[i] !== undefined) all.add(steps[i]);
+      for (let n = -3; n <= 3; n++) if (steps[at + n] !== undefined) all.add(steps[at + n]);
+      for (const far of cut === undefined ? SHARES : NEAR) {
+        const place = placeIn(steps, (cut === undefined ? far : share + far) * channels);
+        if (steps[place] !== undefined) all.add(steps[place]);
       }
       all.add(keptCut(state, task) || ALL_ON_CPU);
       all.add(boundaryOf(state, task) || ALL_ON_CPU);
