@@ -151,6 +151,8 @@ class Search {
    *   cannot be better.
    */
   private line(cuts: readonly Cut[], old?: Line, from = 0): Line | undefined {
+    // What is copied for a line costs as much as a step for every twenty nodes.
+    this.effort -= Math.ceil(cuts.length / 20);
     const states = old ? old.states.slice(0, from) : [];
     let state = old ? old.states[from] : begin(this.job);
     for (let index = from; index < cuts.length; index++) {
