@@ -30,7 +30,7 @@ export async function record(name: 'centernet' | 'inception', base: string): Pro
     return steps;
   };
   const net = await NETS[name].load(base);
-  const input = tf.zeros(NETS[name].inputShape(0, 0)) as tf.Tensor4D;
+  const input = tf.zeros<tf.Rank.R4>(NETS[name].inputShape(0, 0));
   for (let i = 0; i < 3; i++) {
     const outputs = net.run(input);
     for (const output of outputs) {

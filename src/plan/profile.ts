@@ -169,6 +169,7 @@ function numberAt(
 }
 
 function wrong(path: string, wanted: string, got: unknown): ProfileError {
-  const text = typeof got === 'string' ? `'${got}'` : typeof got === 'object' ? typeof got : got;
-  return new ProfileError(`${path}: expected ${wanted}, got ${String(got === null ? null : text)}`);
+  const isPlain = typeof got !== 'object' || got === null;
+  const text = typeof got === 'string' ? `'${got}'` : isPlain ? String(got) : 'an object';
+  return new ProfileError(`${path}: expected ${wanted}, got ${text}`);
 }
