@@ -3,7 +3,7 @@
  * paper, CenterNet and Inception v3 on eight device profiles.
  *
  *     npm run bench -- plan
- *     npm run bench -- plan --nets=googlenet --profiles='4:1,1:4' --window=3
+ *     npm run bench -- plan --nets=googlenet --profiles='4:1;1:4' --window=3
  *     npm run bench -- plan --record    records CenterNet and Inception v3 anew, for test/plan/nets.ts
  *
  *     --window    nodes of the longest subgraphs that are searched exhaustively, 0 for none
@@ -36,8 +36,12 @@ export async function main(args) {
   setup([]);
   if (values.record) return record();
   const { bench } = await bundled('plan_node');
-  const list = text => text.split(',').filter(Boolean);
-  const { text, isRight } = bench(list(values.nets), list(values.profiles), Number(values.window));
+  const list = (text, between = ',') => text.split(between).filter(Boolean);
+  const { text, isRight } = bench(
+    list(values.nets),
+    list(values.profiles, ';'),
+    Number(values.window),
+  );
   console.log(text);
   if (!isRight) process.exitCode = 1;
 }

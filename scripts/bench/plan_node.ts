@@ -32,6 +32,8 @@ export function bench(
 ): { text: string; isRight: boolean } {
   const names = (nets.length ? nets : Object.keys(NETS)) as NetName[];
   const devices = (profiles.length ? profiles : Object.keys(PROFILES)) as ProfileName[];
+  for (const name of names) if (!(name in NETS)) throw new Error(`--nets: got ${name}`);
+  for (const name of devices) if (!(name in PROFILES)) throw new Error(`--profiles: got ${name}`);
   const lines: string[] = [];
   let isRight = true;
   const line = (...cells: (string | number)[]) =>
@@ -94,7 +96,7 @@ export function bench(
             ranges.push([Math.max(fork, 0), Math.min(join + 1, nodes.length)]);
         }
         for (const [from, to] of ranges) {
-          if (to - from > REGION + 2) continue;
+          if (to - from > Math.max(window, REGION + 2)) continue;
           withPart(nodes, from, to, ({ nodes: some, isConstant, text }) => {
             if (seen.has(text)) return;
             seen.add(text);

@@ -169,7 +169,11 @@ function numberAt(
 }
 
 function wrong(path: string, wanted: string, got: unknown): ProfileError {
-  const isPlain = typeof got !== 'object' || got === null;
-  const text = typeof got === 'string' ? `'${got}'` : isPlain ? String(got) : 'an object';
-  return new ProfileError(`${path}: expected ${wanted}, got ${text}`);
+  return new ProfileError(`${path}: expected ${wanted}, got ${textOf(got)}`);
+}
+
+function textOf(got: unknown): string {
+  if (typeof got === 'string') return `'${got}'`;
+  if (typeof got === 'number') return String(got);
+  return got === null || got === undefined ? String(got) : `a ${typeof got}`;
 }
