@@ -35,3 +35,8 @@ export class MemoryError extends MulayerError {
 export class UnsupportedError extends MulayerError {
   override name = 'UnsupportedError';
 }
+
+/** A device profile holds a number that no device has: negative, zero, none at all. */
+export class ProfileError extends MulayerError {
+  override name = 'ProfileError';
+}

@@ -6,11 +6,14 @@ import type { Chain } from '../passes/fuse.js';
 import type { Observations } from '../passes/precision.js';
 import { Trial } from './trial.js';
 
-/** Where a node runs. `cut`: output channels [0, cut) on the CPU, the others on the GPU. */
+/**
+ * Where a node runs. `cut`: [0, cut) of the output's `axis` on the CPU, the others on the GPU; of its
+ * channels, the last axis, when absent, which is all that is planned and run so far.
+ */
 export type Placement =
   | { readonly where: 'cpu' }
   | { readonly where: 'gpu' }
-  | { readonly where: 'split'; readonly cut: number };
+  | { readonly where: 'split'; readonly axis?: number; readonly cut: number };
 
 /** What earlier runs taught about one node. */
 export interface Layer {
