@@ -2,6 +2,7 @@ import { NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
 
 /** A program and what compiling it took, in milliseconds. */
 export interface ProgramReport {
+	/** What it computes, and in which format: one program serves all shapes. */
 	name: string;
 	/** From the start of compiling until it was known to be done, which nobody asks before its first draw. */
 	ms: number;

@@ -73,6 +73,7 @@ const RUNS_KEPT = 8;
 
 /** A program and what compiling it took, in milliseconds. */
 export interface ProgramReport {
+  /** What it computes, and in which format: one program serves all shapes. */
   name: string;
   /** From the start of compiling until it was known to be done, which nobody asks before its first draw. */
   ms: number;
