@@ -112,11 +112,13 @@ const FINISHED_TILE = 1;
 const THREW = 2;
 
 /**
- * Milliseconds for which an idle worker looks for work before it sleeps: longer than the main thread
- * needs from one inference to the next, and short enough to leave the core to others. MobileNet v1
- * on 16 threads: 2.75 ms with 0.1, 2.3 with 1.
+ * Milliseconds for which an idle worker looks for work before it sleeps: where there are cores to spare,
+ * longer than the main thread needs from one inference to the next (MobileNet v1 on 16 threads: 2.75
+ * ms with 0.1, 2.3 with 1); else only from one layer to the next, since others want the core (two
+ * cores with two more programs at work: 63 ms with 0.1, 73 with 1).
  */
-const SPIN_MS = 1;
+const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+const SPIN_MS = (navigator?.hardwareConcurrency ?? 1) > 2 ? 1 : 0.1;
 
 export class Board {
   static readonly BYTES = ENDS_OFFSET + 8 * JOBS;
