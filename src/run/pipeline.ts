@@ -62,11 +62,18 @@ export interface Work {
   retire(index: number): void;
 }
 
-/** @returns the rows of what was computed; their `ms` are from the end of one to that of the next. */
-export function* pipeline(cpu: CpuProcessor, work: Work): Generator<Pause, LayerReport[]> {
+/**
+ * @param from the first step that has not been computed yet.
+ * @returns the rows of what was computed; their `ms` are from the end of one to that of the next.
+ */
+export function* pipeline(
+  cpu: CpuProcessor,
+  work: Work,
+  from = 0,
+): Generator<Pause, LayerReport[]> {
   const rows: LayerReport[] = [];
   const underWay: UnderWay[] = [];
-  let [next, last] = [0, performance.now()];
+  let [next, last] = [from, performance.now()];
   while (next < work.length || underWay.length > 0) {
     if (next < work.length && mayIssue(cpu, work, next, underWay)) {
       const issued = yield* work.issue(next);

@@ -40,6 +40,9 @@ export class Transfers {
   /** Whether numbers came back from 16 bits that are none, since somebody has set this to false. */
   hasOverflowed = false;
 
+  /** Results of the run that is recorded or played; what is made of others outlives it. */
+  inner: ReadonlySet<Value> | undefined;
+
   constructor(
     readonly cpu: CpuProcessor,
     readonly gpu: GpuProcessor | undefined,
@@ -73,7 +76,7 @@ export class Transfers {
       shape: range ? cutShape(shape, range) : shape,
       dtype,
       range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
-      derived: (name, make) => derive(value, prefix + name, make),
+      derived: (name, make) => derive(value, prefix + name, () => this.made(value, make)),
     };
   }
 
@@ -111,6 +114,10 @@ export class Transfers {
   /** Whether the CPU could only get at this value by a blocking read-back. */
   onlyOnGpu(value: Value): boolean {
     return !value.cpu && (!!value.gpu || !!value.slices);
+  }
+
+  private made<T>(value: Value, make: () => T): T {
+    return this.inner && !this.inner.has(value) ? this.cpu.heap.aside(make) : make();
   }
 
   private partOnCpu(value: Value, shape: readonly number[], range: Range): CpuBuffer {

@@ -34,15 +34,41 @@ export class Arena {
   /** End of what has been asked of the memory. */
   private end: number;
 
-  /** @param from the first address that may be handed out. */
+  /**
+   * @param from the first address that may be handed out
+   * @param to the end of what may be, where that is not all memory there can be.
+   */
   constructor(
     private readonly memory: WebAssembly.Memory,
     from: number,
+    private readonly to = Infinity,
   ) {
     // Never 0, which means absent.
     const start = Math.max(roundUp(from, UNIT), UNIT);
-    this.end = Math.max(start, memory.buffer.byteLength - SLACK_BYTES);
+    this.end = Math.max(start, Math.min(to, memory.buffer.byteLength - SLACK_BYTES));
     this.give(start, this.end - start);
+  }
+
+  /** Whether this is the address of a block that is handed out. */
+  holds(at: number): boolean {
+    return this.blocks.has(at);
+  }
+
+  /** Whether no block is handed out. */
+  get isEmpty(): boolean {
+    return this.blocks.size === 0;
+  }
+
+  /** Addresses of the blocks that hold these. */
+  blocksOf(addresses: readonly number[]): number[] {
+    const blocks = [...this.blocks].sort(([a], [b]) => a - b);
+    const found = new Set<number>();
+    let i = 0;
+    for (const address of [...addresses].sort((a, b) => a - b)) {
+      while (i < blocks.length && blocks[i][0] + blocks[i][1] <= address) i++;
+      if (i < blocks.length && blocks[i][0] <= address) found.add(blocks[i][0]);
+    }
+    return [...found];
   }
 
   /** The address of so many bytes, not cleared, a multiple of 64; 0 where memory cannot grow so far. */
@@ -104,6 +130,7 @@ export class Arena {
 
   /** Makes memory for a range of so many bytes at the end; false where it cannot. */
   private grow(wanted: number): boolean {
+    if (this.to < Infinity) return false;
     const last = this.starts.length - 1;
     const isAtEnd = last >= 0 && this.starts[last] + this.sizes[last] === this.end;
     const missing = wanted - (isAtEnd ? this.sizes[last] : 0);

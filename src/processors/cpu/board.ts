@@ -74,8 +74,8 @@ const TILE_MASK = (1 << TILE_BITS) - 1;
 const JOB_MASK = (1 << 21) - 1;
 
 /** Jobs, and tiles of all of them, that can be on the board. Powers of two. */
-const JOBS = 64;
-const TILES = 2048;
+const JOBS = 256;
+const TILES = 8192;
 
 /** Arguments of one call at most: f32Depthwise has 22. Behind them: where its spreads are. */
 const MAX_ARGS = 23;

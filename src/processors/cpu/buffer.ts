@@ -27,6 +27,11 @@ export interface Quantised extends Quantisation {
   spread?: Range;
 }
 
+/** Where a result lies on the heap: floats, or bytes of this scale. */
+export interface Place extends Partial<Quantisation> {
+  readonly pointer: number;
+}
+
 /** Bytes of one number: bool is kept in bytes, everything else in four. */
 export const bytesPerNumber = (dtype: DataType): 1 | 4 => (dtype === 'bool' ? 1 : 4);
 
@@ -91,6 +96,15 @@ export class CpuBuffer implements Buffer {
     return buffer;
   }
 
+  /** A result where a tape has written it; the memory is its region's. */
+  static ofTape(heap: Heap, dtype: DataType, size: number, at: Place): CpuBuffer {
+    const buffer = new CpuBuffer(heap, dtype, size, undefined, undefined);
+    if (at.scale === undefined) buffer.pointer = at.pointer;
+    else buffer.bytesForm = { pointer: at.pointer, scale: at.scale, zero: at.zero! };
+    heap.bytes.result += buffer.bytes;
+    return buffer;
+  }
+
   /** Columns [from, to) of `buffer [rows, pitch]`, not copied; `buffer` must outlive the view. */
   static view(buffer: CpuBuffer, pitch: number, from: number, to: number): CpuBuffer {
     const size = (buffer.size / pitch) * (to - from);
@@ -111,6 +125,15 @@ export class CpuBuffer implements Buffer {
   /** The bytes, in a room or not. */
   get written(): Quantised | undefined {
     return this.bytesForm;
+  }
+
+  /** Where the numbers lie on the heap, if they lie there alone, in one form and without gaps. */
+  get place(): Place | undefined {
+    const { pointer, bytesForm } = this;
+    if (this.host || this.make || this.base || this.part || (pointer > 0 && bytesForm))
+      return undefined;
+    if (pointer > 0) return { pointer };
+    return bytesForm && { pointer: bytesForm.pointer, scale: bytesForm.scale, zero: bytesForm.zero };
   }
 
   /** Where the bytes are written, if that is where a Concat wants them. */
@@ -189,6 +212,14 @@ export class CpuBuffer implements Buffer {
   /** A buffer without gaps: this one, or a copy the caller must free. */
   dense(): CpuBuffer {
     return this.isContiguous ? this : CpuBuffer.ofNumbers(this.heap, this.dtype, this.numbers());
+  }
+
+  /** Takes the numbers from the heap to JavaScript memory. */
+  leaveHeap(): void {
+    if (this.host) return;
+    const numbers = this.numbers().slice();
+    this.free();
+    this.host = numbers;
   }
 
   /** Gives the heap copy of numbers that can be had again back. */

@@ -18,6 +18,8 @@ import { MemoryError } from '../../errors.js';
 import { Arena } from './arena.js';
 import { canShareMemory, Pool } from './pool.js';
 import { Queue } from './queue.js';
+import type { Recorder, Source, Tape } from './tape.js';
+import { Region } from './tape.js';
 
 const MAXIMUM_PAGES = 65536;
 
@@ -37,10 +39,10 @@ const HAS_MAXIMUM = 1;
 const HAS_MAXIMUM_AND_IS_SHARED = 3;
 
 /**
- * What bytes on the heap are for: results of kernels; packed weights; and what is only there for a
- * kernel to read (numbers copied from JavaScript memory, padded images, scratch).
+ * What bytes on the heap are for: results of kernels; packed weights; numbers copied from JavaScript
+ * memory for a kernel to read; and what is made on the way to a result (padded images, tables).
  */
-export type Purpose = 'result' | 'packed' | 'copy';
+export type Purpose = 'result' | 'packed' | 'copy' | 'scratch';
 
 export class Heap {
   private constructor(
@@ -54,7 +56,23 @@ export class Heap {
   ) {}
 
   /** Bytes handed out and not yet given back. */
-  readonly bytes: Record<Purpose, number> = { result: 0, packed: 0, copy: 0 };
+  readonly bytes: Record<Purpose, number> = { result: 0, packed: 0, copy: 0, scratch: 0 };
+  /** Bytes of results and scratch that came and went at once, at most, since `watchPeak`. */
+  get peak(): number {
+    return this.most - this.least;
+  }
+  private most = 0;
+  private least = 0;
+  /** Bytes kept for tapes (`tape.ts`): where their runs have results, and what is their own. */
+  kept = 0;
+  /** Who gives memory for results while a run is recorded or played. */
+  private source: Source | undefined;
+  private recorder: Recorder | undefined;
+  /** Where recorded runs have their results. */
+  region: Region | undefined;
+  /** Tapes, and the blocks they read. */
+  private readonly watchers = new Map<Tape, readonly number[]>();
+  private readonly watched = new Map<number, Set<Tape>>();
 
   /**
    * @param allowRelaxed false forces the baseline build (for tests).
@@ -104,8 +122,8 @@ export class Heap {
 
   /** Bytes handed out and not yet given back, for whatever purpose. */
   get bytesUsed(): number {
-    const { result, packed, copy } = this.bytes;
-    return result + packed + copy;
+    const { result, packed, copy, scratch } = this.bytes;
+    return result + packed + copy + scratch;
   }
 
   /** Bytes of the whole memory, which never shrinks. */
@@ -116,19 +134,106 @@ export class Heap {
   /** @throws MemoryError when the memory cannot grow that far. */
   allocate(bytes: number, purpose: Purpose): number {
     this.queue.settle();
-    const pointer = this.arena.alloc(bytes);
+    const given = this.source?.alloc(bytes, purpose) ?? 0;
+    const pointer = given > 0 ? given : this.arena.alloc(bytes);
     if (pointer === 0) {
       throw new MemoryError(
         `wasm heap: ${bytes} bytes wanted, ${this.bytesUsed} in use, the memory cannot grow`,
       );
     }
     this.bytes[purpose] += bytes;
+    const { result, scratch } = this.bytes;
+    if (result + scratch > this.most) this.most = result + scratch;
     return pointer;
   }
 
   free(pointer: number, bytes: number, purpose: Purpose): void {
-    this.queue.afterwards(() => this.arena.free(pointer));
+    const { region } = this;
+    if (region?.holds(pointer)) {
+      this.queue.afterwards(() => region.free(pointer));
+    } else {
+      this.recorder?.freed(pointer, bytes);
+      for (const tape of this.watched.get(pointer) ?? []) tape.dispose();
+      this.queue.afterwards(() => this.arena.free(pointer));
+    }
     this.bytes[purpose] -= bytes;
+  }
+
+  watchPeak(): void {
+    this.most = this.least = this.bytes.result + this.bytes.scratch;
+  }
+
+  /** Lets somebody give memory for results, and hear of all calls, until it is nobody. */
+  useSource(source: Source | undefined, recorder?: Recorder): void {
+    this.source = source;
+    this.recorder = recorder;
+    this.queue.heard = recorder && ((kernel, args) => recorder.heard(kernel, args));
+  }
+
+  /** Makes something that outlives the run. */
+  aside<T>(make: () => T): T {
+    const { source } = this;
+    this.source = undefined;
+    try {
+      return make();
+    } finally {
+      this.source = source;
+    }
+  }
+
+  /**
+   * A region of so many bytes at least, the one there is if it will do; undefined where there is no
+   * memory for it, or somebody still has a block of the last one.
+   */
+  regionOf(bytes: number): Region | undefined {
+    if (this.region && !this.region.isEmpty) return undefined;
+    if (this.region && this.region.bytes >= bytes) return this.region;
+    this.dropRegion();
+    const pointer = this.keep(bytes);
+    if (pointer === 0) return undefined;
+    const arena = new Arena(this.memory, pointer, pointer + bytes);
+    return (this.region = new Region(pointer, bytes, arena));
+  }
+
+  /** A block for tapes, not counted with the others; 0 where there is no memory for it. */
+  keep(bytes: number): number {
+    this.queue.settle();
+    const pointer = this.arena.alloc(bytes);
+    if (pointer > 0) this.kept += bytes;
+    return pointer;
+  }
+
+  /** Disposes a tape as soon as one of the blocks that hold these addresses is given back. */
+  watch(tape: Tape, addresses: readonly number[]): void {
+    const blocks = this.arena.blocksOf(addresses);
+    this.watchers.set(tape, blocks);
+    for (const block of blocks) {
+      const tapes = this.watched.get(block) ?? new Set();
+      this.watched.set(block, tapes.add(tape));
+    }
+  }
+
+  /** Gives the tape's own block back; after the last tape the region. */
+  unwatch(tape: Tape, own: number, bytes: number): void {
+    for (const block of this.watchers.get(tape) ?? []) {
+      const tapes = this.watched.get(block)!;
+      tapes.delete(tape);
+      if (tapes.size === 0) this.watched.delete(block);
+    }
+    this.watchers.delete(tape);
+    this.giveBack(own, bytes);
+    if (this.watchers.size === 0 && !this.recorder && this.region?.isEmpty) this.dropRegion();
+  }
+
+  private dropRegion(): void {
+    const { region } = this;
+    this.region = undefined;
+    if (region) this.giveBack(region.pointer, region.bytes);
+  }
+
+  private giveBack(pointer: number, bytes: number): void {
+    this.kept -= bytes;
+    this.queue.afterwards(() => this.arena.free(pointer));
   }
 
   /**
@@ -136,6 +241,7 @@ export class Heap {
    * way cannot know it, so none is waited for.
    */
   put(pointer: number, numbers: Float32Array | Int32Array | Uint8Array): void {
+    this.recorder?.wrote(pointer, numbers);
     const { buffer, byteOffset, byteLength } = numbers;
     new Uint8Array(this.memory.buffer, pointer).set(new Uint8Array(buffer, byteOffset, byteLength));
   }

@@ -168,7 +168,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
   }
 
   /** Uninitialised bytes on the heap. */
-  block(bytes: number, purpose: Purpose = 'copy'): Block {
+  block(bytes: number, purpose: Purpose = 'scratch'): Block {
     return new Block(this.heap, bytes, purpose);
   }
 

@@ -17,6 +17,7 @@ import type { Calls, TiledKernel } from './board.js';
 import { Board, KERNELS, SPREAD_BYTES } from './board.js';
 import type { Pool } from './pool.js';
 import { NO_SPREAD } from './quantisation.js';
+import type { Job } from './tape.js';
 import type { Cut, Division } from './tiles.js';
 import { MAX_TILES, divide } from './tiles.js';
 
@@ -97,6 +98,8 @@ export class Queue {
   /** Jobs that were over when somebody last waited, and for how long that has been so. */
   private silence = { over: -1, ms: 0, lookedAt: 0 };
   private error: Error | undefined;
+  /** Told of every call, while somebody wants to know. */
+  heard: ((kernel: TiledKernel, args: readonly number[]) => void) | undefined;
   private wanted = 1;
   private pool: Pool | undefined;
 
@@ -253,9 +256,32 @@ export class Queue {
     };
   }
 
+  /** The mark at which the job under way is over. */
+  get oldest(): number {
+    return Math.min(this.called - this.board.pending + 1, this.called);
+  }
+
+  /** Whether there is room for a job. */
+  hasRoom({ cut }: Job): boolean {
+    return this.board.hasRoom(cut[0] * cut[1]);
+  }
+
+  /** Posts a call that has been worked out before, for which there is room. */
+  post({ kernel, args, cut, spreads }: Job): void {
+    if (!this.isBusy) this.openBoard();
+    this.board.post(kernel, args, cut, spreads);
+    this.called++;
+  }
+
+  private openBoard(): void {
+    this.settle();
+    this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
+  }
+
   private call(kernel: TiledKernel, args: number[]): void {
+    this.heard?.(kernel, args);
     const division = divide(kernel, args);
-    const cut = division ? this.cutOf(division) : WHOLE;
+    const cut = division ? this.cutOf(division, this.isBusy || this.isAwake) : WHOLE;
     const tiles = cut[0] * cut[1];
     if (!this.isBusy) {
       this.settle();
@@ -263,7 +289,7 @@ export class Queue {
         this.calls[kernel](...args);
         return;
       }
-      this.board = this.threads > 1 ? this.pool!.board : this.ownBoard;
+      this.openBoard();
     }
     // A result's range is noted by each tile for itself, since two must not write to one place.
     const at = tiles > 1 ? (division!.spread ?? 0) : 0;
@@ -272,19 +298,23 @@ export class Queue {
     if (parts > 0) this.spreads(parts, tiles).set(NO_SPREADS.subarray(0, 8 * tiles));
     while (!this.board.hasRoom(tiles)) {
       // Others may have finished the last job since: there is none behind it to wait for.
-      this.work(Math.min(this.called - this.board.pending + 1, this.called), Infinity);
+      this.work(this.oldest, Infinity);
     }
     this.board.post(kernel, args, hasMemory ? cut : WHOLE, parts);
     this.called++;
     if (parts > 0) this.afterwards(() => this.foldSpreads(args[at], parts, tiles));
   }
 
-  /** How often a call is cut for the threads at work. */
-  private cutOf(division: Division): Cut {
+  /**
+   * How often a call is cut for the threads at work.
+   *
+   * @param areAwake whether they look for work.
+   */
+  cutOf(division: Division, areAwake: boolean): Cut {
     const { ns } = division;
     let count = Math.ceil(ns / LARGEST_TILE_NS);
     let threads = 1;
-    if (this.wanted > 1 && ns >= (this.isBusy || this.isAwake ? WORTH_NS : WORTH_WAKING_NS)) {
+    if (this.wanted > 1 && ns >= (areAwake ? WORTH_NS : WORTH_WAKING_NS)) {
       this.pool ??= this.openPool!(this.wanted - 1);
       ({ threads } = this);
       if (threads > 1) {

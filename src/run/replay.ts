@@ -1,0 +1,410 @@
+/**
+ * Graphs that repeat themselves: once a graph has run a few times on the CPU, all that its steps do
+ * is known and on a tape (`processors/cpu/tape.ts`), but for those that look at numbers: the range of
+ * an input that is new each time, what tfjs-cpu computes.
+ *
+ *     steps    0 ──► │ 1  2  3  4  5  6  7  8 │ ──► 9 ──► 10
+ *            as ever │    from the tape       │  as ever
+ *
+ *     Takes      what a plan keeps of this
+ *     Take       a run like any other, of which notes are taken
+ *     Replay     what came of it: the longest stretch of steps that are pure, what must be the same
+ *                so that it may be played, and where its results are
+ *
+ * Ranges are looked at when all is done. Where one was left, the graph runs again, as ever.
+ */
+import { util } from '@tensorflow/tfjs-core';
+
+import type { Node, Use } from '../graph/graph.js';
+import type { Value } from '../graph/value.js';
+import type { Plan } from '../plan/plan.js';
+import type { Place } from '../processors/cpu/buffer.js';
+import type { CpuProcessor } from '../processors/cpu/processor.js';
+import { CpuBuffer } from '../processors/cpu/processor.js';
+import { betterRange } from '../processors/cpu/quantisation.js';
+import type { Range } from '../processors/cpu/quantisation.js';
+import type { Block, Tape } from '../processors/cpu/tape.js';
+import { Recorder, Script, TOO_SMALL } from '../processors/cpu/tape.js';
+import type { Step } from './fuser.js';
+import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
+import { pipeline } from './pipeline.js';
+import type { LayerReport } from './report.js';
+
+/** Fewer steps are not worth it. */
+const LEAST_STEPS = 4;
+
+/** Recordings that come to nothing, until no more are made. */
+const MOST_FAILURES = 6;
+
+/** A region is so much larger than what was in use at once, since blocks lie with gaps. */
+const GAPS = 1.2;
+
+/** A run of this plan, all of it on the CPU. */
+interface Scene<Found> {
+  /** Flags that decide what is called. */
+  readonly key: string;
+  readonly steps: readonly Step[];
+  readonly plan: Plan;
+  /** What the passes have found for these steps, by their index: good for the next run too. */
+  readonly found?: Found;
+}
+
+/** What a step reads and no step has made. */
+interface Outside {
+  readonly step: number;
+  readonly name: string;
+  readonly value: Value;
+}
+
+/** An output of a step, and where it is. */
+interface Result {
+  readonly step: number;
+  readonly output: number;
+  readonly place: Place;
+}
+
+export class Takes<Found> {
+  private replay: Replay<Found> | undefined;
+  private failures = 0;
+  /** Bytes of results and scratch at once; 0: not measured yet. */
+  private peak = 0;
+  private outside: readonly Value[] = [];
+  /** Inputs that were another value each time: `step name`. */
+  private readonly varying = new Set<string>();
+
+  /** The replay, if this run can be one. */
+  match(scene: Scene<Found>, cpu: CpuProcessor): Replay<Found> | undefined {
+    if (this.replay && !this.replay.suits(scene, cpu)) this.drop();
+    return this.replay;
+  }
+
+  drop(): void {
+    this.replay?.tape.dispose();
+    this.replay = undefined;
+  }
+
+  /** Before a run that is none: notes are to be taken of it, once all is known that it takes. */
+  begin(scene: Scene<Found>, cpu: CpuProcessor): Take<Found> | undefined {
+    const outside = outsideOf(scene.steps);
+    const isKnown = this.outside.length === outside.length;
+    outside.forEach(({ step, name, value }, i) => {
+      if (isKnown && value !== this.outside[i]) this.varying.add(`${step} ${name}`);
+    });
+    this.outside = outside.map(({ value }) => value);
+    if (this.failures >= MOST_FAILURES || scene.steps.length < LEAST_STEPS) return undefined;
+    const { heap } = cpu;
+    const region = isKnown && this.peak > 0 ? heap.regionOf(this.peak) : undefined;
+    heap.watchPeak();
+    return region && new Take(scene, cpu, new Recorder(region), outside, this.varying);
+  }
+
+  /** After such a run. */
+  end(take: Take<Found> | undefined, cpu: CpuProcessor): void {
+    this.peak = Math.max(this.peak, Math.ceil(cpu.heap.peak * GAPS));
+    if (!take) return;
+    this.replay = take.finish();
+    if (!this.replay) this.failures++;
+    if (take.failure === TOO_SMALL) this.peak = Math.ceil(this.peak * GAPS);
+  }
+}
+
+/** What was noted of a step. */
+interface Note {
+  readonly isPure: boolean;
+  /** Whether its outputs are there alone. */
+  readonly isOnHeap: boolean;
+  /** Of each output, where it is, if it lies there without gaps. */
+  readonly places: readonly (Place | undefined)[];
+  readonly row: LayerReport | undefined;
+  /** Values that it read in another form, made by a step before. */
+  readonly formed: readonly Value[];
+}
+
+export class Take<Found> {
+  private readonly notes: Note[] = [];
+  /** Values that the user held when the run began. */
+  private readonly held: ReadonlySet<Value>;
+  /** Where the values of this run come from. */
+  private readonly origins: ReadonlyMap<Value, { step: number; output: number }>;
+  private isRepeated = false;
+
+  constructor(
+    private readonly scene: Scene<Found>,
+    private readonly cpu: CpuProcessor,
+    private readonly recorder: Recorder,
+    private readonly outside: readonly Outside[],
+    private readonly varying: ReadonlySet<string>,
+  ) {
+    const { steps } = scene;
+    const values = steps.flatMap(({ node }) => node.outputs);
+    this.held = new Set(values.filter(({ refs }) => refs > 0));
+    this.origins = new Map(
+      steps.flatMap(({ node }, step) =>
+        node.outputs.map((value, output) => [value, { step, output }] as const),
+      ),
+    );
+    cpu.heap.useSource(recorder, recorder);
+  }
+
+  /** Why there will be no tape. */
+  get failure(): string | undefined {
+    return this.recorder.failure;
+  }
+
+  /** A step was computed again: this was no run like the others. */
+  repeated(): void {
+    this.isRepeated = true;
+  }
+
+  /** Issues a step and takes a note of it. */
+  *issue(index: number, issue: Generator<Pause, Issued>): Generator<Pause, Issued> {
+    const { recorder, cpu, origins } = this;
+    const { node } = this.scene.steps[index];
+    const isLive = this.isLive(index);
+    const inputs = Object.values(node.inputs).map(({ value }) => value);
+    const formed = inputs.filter(value => origins.has(value) && value.derived.size > 0);
+    const { waits } = cpu;
+    recorder.begin(isLive);
+    const issued = yield* during(recorder, issue);
+    const buffers = node.outputs.map(({ cpu, error }) =>
+      error ? undefined : (cpu as CpuBuffer | undefined),
+    );
+    const isOnHeap = buffers.every(buffer => buffer?.isOnHeapOnly);
+    const isPure =
+      !isLive &&
+      !!issued.row &&
+      cpu.waits === waits &&
+      isOnHeap &&
+      inputs.every(value => this.notes[origins.get(value)?.step ?? -1]?.isOnHeap ?? true);
+    const places = buffers.map(buffer => buffer?.place);
+    this.notes[index] = { isPure, isOnHeap, places, row: issued.row, formed };
+    return issued;
+  }
+
+  /** After the run: what came of it. */
+  finish(): Replay<Found> | undefined {
+    const { cpu, scene, recorder, notes, held } = this;
+    const { steps } = scene;
+    cpu.heap.useSource(undefined);
+    leaveHeap(steps);
+    const [from, to] = longest(notes.map(({ isPure }) => isPure));
+    if (this.isRepeated || to - from < LEAST_STEPS || !recorder.region.isEmpty) return undefined;
+    const readBy = (value: Value, first: number, end: number) =>
+      steps.slice(first, end).some(({ node }) => reads(node, value));
+    const handed: Result[] = [];
+    const results: Result[] = [];
+    for (const [value, { step, output }] of this.origins) {
+      const place = notes[step].places[output];
+      if (step < from && readBy(value, from, to)) {
+        // The tape would look for other forms of it where they were.
+        const isFormed = notes.slice(from, to).some(({ formed }) => formed.includes(value));
+        if (!place || (isFormed && readBy(value, 0, from))) return undefined;
+        handed.push({ step, output, place });
+      } else if (step >= from && step < to && (held.has(value) || readBy(value, to, steps.length))) {
+        if (!place) return undefined;
+        results.push({ step, output, place });
+      }
+    }
+    const tape = recorder.tape(cpu.heap, from, to);
+    if (!tape) return undefined;
+    const rows = notes.slice(from, to).map(({ row }) => row!);
+    const outside = this.outside.filter(({ step }) => step >= from && step < to);
+    const blocks = recorder.blocksOf(from);
+    return new Replay(scene, tape, { from, to, held, handed, outside, results, rows, blocks });
+  }
+
+  /** Whether a step has to be thought of each time. */
+  private isLive(index: number): boolean {
+    const { node, at, isOpen } = this.scene.steps[index];
+    const isNew = (name: string) => this.varying.has(`${index} ${name}`);
+    return !!isOpen || !!this.scene.plan.layers[at].looks || Object.keys(node.inputs).some(isNew);
+  }
+}
+
+/** What a tape is of. */
+interface Stretch {
+  /** Steps [from, to) are on the tape. */
+  readonly from: number;
+  readonly to: number;
+  /** Values that the user held. */
+  readonly held: ReadonlySet<Value>;
+  /** Results of the steps before that it reads. */
+  readonly handed: readonly Result[];
+  readonly outside: readonly Outside[];
+  /** Its own that somebody else reads. */
+  readonly results: readonly Result[];
+  readonly rows: readonly LayerReport[];
+  /** Memory for the results of the steps before. */
+  readonly blocks: readonly (readonly Block[])[];
+}
+
+export class Replay<Found> {
+  readonly found: Found;
+  private readonly key: string;
+  private readonly ats: readonly number[];
+  private readonly ranges: readonly (Range | undefined)[];
+  private readonly held: readonly boolean[];
+
+  constructor(
+    { key, steps, plan, found }: Scene<Found>,
+    readonly tape: Tape,
+    private readonly stretch: Stretch,
+  ) {
+    this.key = key;
+    this.found = found!;
+    this.ats = steps.map(({ at }) => at);
+    this.ranges = this.ats.map(at => plan.layers[at].range);
+    const values = steps.flatMap(({ node }) => node.outputs);
+    this.held = values.map(value => stretch.held.has(value));
+  }
+
+  /** Whether a run would call what the recorded one has called. */
+  suits({ key, steps, plan }: Scene<Found>, cpu: CpuProcessor): boolean {
+    const { tape, ats, ranges, held, stretch } = this;
+    if (tape.isVoid || key !== this.key || tape.threads !== cpu.threads) return false;
+    let i = 0;
+    return (
+      steps.length === ats.length &&
+      steps.every(
+        ({ node, at }, step) =>
+          at === ats[step] &&
+          plan.layers[at].range === ranges[step] &&
+          node.outputs.every(({ refs }) => refs > 0 === held[i++]),
+      ) &&
+      stretch.outside.every(({ step, name, value }) => {
+        const use = steps[step].node.inputs[name] as Use | undefined;
+        return use?.value === value && !value.error;
+      })
+    );
+  }
+
+  /**
+   * Runs the steps.
+   *
+   * @returns their rows; undefined where they must be run as ever, and nothing is left of this.
+   */
+  *play(
+    { steps, plan }: Pick<Scene<Found>, 'steps' | 'plan'>,
+    work: Work,
+    cpu: CpuProcessor,
+  ): Generator<Pause, LayerReport[] | undefined> {
+    const { tape, stretch } = this;
+    const { from, to, handed, results, rows, blocks } = stretch;
+    const { queue } = cpu.heap;
+    const start = performance.now();
+    const underWay: UnderWay[] = [];
+    const script = new Script();
+    cpu.heap.useSource(script);
+    try {
+      for (let index = 0; index < from; index++) {
+        script.begin(blocks[index]);
+        const issued = yield* during(script, work.issue(index));
+        underWay.push({ ...issued, index, mark: cpu.mark });
+      }
+    } finally {
+      cpu.heap.useSource(undefined);
+    }
+    const first = cpu.mark;
+    const outputOf = ({ step, output }: Result) => steps[step].node.outputs[output];
+    const fits =
+      !script.failed && !tape.isVoid && handed.every(result => isAt(outputOf(result), result.place));
+    if (fits) {
+      tape.rewind();
+      for (const job of tape.jobs) {
+        while (!queue.hasRoom(job)) yield { mark: queue.oldest };
+        queue.post(job);
+      }
+    }
+    const { mark } = cpu;
+    while (!cpu.isDone(mark)) yield { mark };
+    const error = cpu.takeError();
+    const isGood = fits && !error && !tape.isVoid && !underWay.some(step => work.mustRepeat(step));
+    if (!isGood || this.hasLeftRange(steps, plan)) {
+      for (const { index } of underWay) work.drop(index);
+      return undefined;
+    }
+    const done: LayerReport[] = [];
+    let last = start;
+    const tell = (row: LayerReport, at: number) => {
+      const end = Math.max(last, cpu.overAt(at) - performance.timeOrigin);
+      done.push({ ...row, ms: end - last });
+      last = end;
+    };
+    for (const { row, mark } of underWay) if (row) tell(row, mark);
+    rows.forEach((row, i) => tell(row, first + tape.ends[i]));
+    for (const result of results) {
+      const value = outputOf(result);
+      const size = util.sizeFromShape(value.shape as number[]);
+      value.cpu = CpuBuffer.ofTape(cpu.heap, value.dtype, size, result.place);
+    }
+    for (let index = 0; index < to; index++) work.retire(index);
+    done.push(...(yield* pipeline(cpu, work, to)));
+    leaveHeap(steps.slice(0, to));
+    return done;
+  }
+
+  /** Whether the bytes of a step have left their range, or hardly fill it. */
+  private hasLeftRange(steps: readonly Step[], { layers }: Plan): boolean {
+    const { from, to } = this.stretch;
+    for (let i = from; i < to; i++) {
+      const { range } = layers[steps[i].at];
+      const spread = range && this.tape.spreadOf(i - from);
+      if (spread && betterRange(range, spread)) return true;
+    }
+    return false;
+  }
+}
+
+/** Lets a source give memory for as long as a step is at work. */
+function* during<T>(source: { isOn: boolean }, work: Generator<Pause, T>): Generator<Pause, T> {
+  for (;;) {
+    source.isOn = true;
+    let next;
+    try {
+      next = work.next();
+    } finally {
+      source.isOn = false;
+    }
+    if (next.done) return next.value;
+    yield next.value;
+  }
+}
+
+/** What is left of a run goes to JavaScript memory: the next one has its results in the same place. */
+function leaveHeap(steps: readonly Step[]): void {
+  for (const value of steps.flatMap(({ node }) => node.outputs)) {
+    if (!value.wanted) continue;
+    for (const buffer of value.derived.values()) buffer.free();
+    value.derived.clear();
+    (value.cpu as CpuBuffer | undefined)?.leaveHeap();
+  }
+}
+
+function outsideOf(steps: readonly Step[]): Outside[] {
+  const made = new Set(steps.flatMap(({ node }) => node.outputs));
+  return steps.flatMap(({ node }, step) =>
+    Object.entries(node.inputs).flatMap(([name, { value }]) =>
+      made.has(value) ? [] : [{ step, name, value }],
+    ),
+  );
+}
+
+const reads = ({ inputs }: Node, value: Value): boolean =>
+  Object.values(inputs).some(use => use.value === value);
+
+function isAt({ cpu, error }: Value, { pointer, scale, zero }: Place): boolean {
+  const place = error ? undefined : (cpu as CpuBuffer | undefined)?.place;
+  return place?.pointer === pointer && place.scale === scale && place.zero === zero;
+}
+
+/** [from, to) of the longest stretch of these. */
+function longest(flags: readonly boolean[]): [number, number] {
+  let best: [number, number] = [0, 0];
+  let from = 0;
+  for (let i = 0; i <= flags.length; i++) {
+    if (flags[i]) continue;
+    if (i - from > best[1] - best[0]) best = [from, i];
+    from = i + 1;
+  }
+  return best;
+}
