@@ -11,17 +11,21 @@
  *               │ job 7 │ job 8 │ job 9 │  ...  │
  *               └───────┴───────┴───────┴───────┴ ─ ─
  *                over    │ open: its tiles are taken
- *                        └ next = its number, and the next tile of it ("ticket")
+ *                        └ ┌───────────┬───────────┬───────────┐
+ *                          │ thread 0's│ thread 1's│ thread 2's│  tiles, in their order
+ *                          └──►────────┴──►────────┴──►────────┘
  *
- *     words     generation │ posted │ finished │ next │ done │ failed │ sleeping │ ready │ jobs │ states
- *     (i32)     one cache line each, since different threads write them               of tiles
- *     job       number and tiles │ kernel │ arguments │ cut │ first tile in the ring of states
+ * Each thread begins with tiles of its own, the same part of every job, so that it mostly reads what
+ * it has written: those of its layers lie in its own cache. Then it helps the others.
+ *
+ *     words     generation │ posted │ finished │ done │ failed │ sleeping │ ready │ next x THREADS │
+ *     (i32)     one cache line each, since different threads write them           jobs │ states of tiles
+ *     job       number and tiles │ kernel │ arguments │ cut │ first tile in the ring of states │ threads
  *     args      a ring of JOBS: MAX_ARGS doubles each, and where the tiles' ranges are noted
  *     ends      a ring of JOBS: when each was over
  *
- * A ticket holds a job's number above TILE_BITS and a tile below. A worker that was late, and took a
- * ticket too many, sees it by the number or the tile; one ticket is never taken for a tile of two
- * jobs.
+ * `next` of a thread: a job's number above TILE_BITS, and below how many of the thread's tiles of that
+ * job have been taken. It is of an older job until the first of them is.
  */
 import type { Cut } from './tiles.js';
 import { divide } from './tiles.js';
@@ -68,7 +72,7 @@ export type Calls = Readonly<Record<string, (...args: number[]) => unknown>>;
 /** Bytes of a spread, f32 [min x4 | max x4]: the range of a result before it becomes bytes. */
 export const SPREAD_BYTES = 32;
 
-/** Tickets for MAX_TILES, and those that each of 64 threads may take too many. */
+/** For MAX_TILES. */
 const TILE_BITS = 10;
 const TILE_MASK = (1 << TILE_BITS) - 1;
 const JOB_MASK = (1 << 21) - 1;
@@ -87,20 +91,23 @@ const LINE = 16;
 const GENERATION = 0 * LINE;
 const POSTED = 1 * LINE;
 const FINISHED = 2 * LINE;
-const NEXT = 3 * LINE;
-const DONE = 4 * LINE;
-const FAILED = 5 * LINE;
-const SLEEPING = 6 * LINE;
-const READY = 7 * LINE;
-const FIRST_JOB = 8 * LINE;
+const DONE = 3 * LINE;
+const FAILED = 4 * LINE;
+const SLEEPING = 5 * LINE;
+const READY = 6 * LINE;
+const FIRST_NEXT = 7 * LINE;
+/** Threads with tiles of their own; others help. */
+const THREADS = 64;
+const FIRST_JOB = FIRST_NEXT + THREADS * LINE;
 
 /** Words of a job. */
-const TICKETS = 0;
+const NUMBER = 0;
 const KERNEL = 1;
 const ARGS = 2;
 const ROWS = 3;
 const COLUMNS = 4;
 const FIRST = 5;
+const SHARES = 6;
 
 const STATES = FIRST_JOB + JOBS * LINE;
 const ARGS_OFFSET = 4 * (STATES + TILES);
@@ -125,6 +132,8 @@ export class Board {
   private readonly words: Int32Array;
   private readonly args: Float64Array;
   private readonly ends: Float64Array;
+  /** Which of the threads this is; the caller is the first. */
+  private thread = 0;
   /** Caller: where the next job's tiles begin in their ring. */
   private nextTile = 0;
   /** The job of which a tile was taken last, and how to make arguments for its others. */
@@ -155,7 +164,13 @@ export class Board {
 
   /** Whether there is a tile to take. */
   get hasTile(): boolean {
-    return this.isTile(Atomics.load(this.words, NEXT));
+    const job = this.openJob;
+    const tiles = this.tilesOf(job);
+    const threads = this.words[wordsOf(job) + SHARES];
+    for (let thread = 0; thread < threads && tiles > 0; thread++) {
+      if (this.untaken(job, thread, Atomics.load(this.words, nextOf(thread))) >= 0) return true;
+    }
+    return false;
   }
 
   /** Whether a worker sleeps. */
@@ -212,14 +227,16 @@ export class Board {
     this.args.set(args, numbers);
     this.args[numbers + MAX_ARGS] = spreads;
     for (let i = 0; i < tiles; i++) words[STATES + ((this.nextTile + i) & (TILES - 1))] = OPEN;
-    words[at + TICKETS] = ((job & JOB_MASK) << TILE_BITS) | tiles;
     words[at + KERNEL] = KERNELS.indexOf(kernel);
     words[at + ARGS] = args.length;
     [words[at + ROWS], words[at + COLUMNS]] = cut;
     words[at + FIRST] = this.nextTile;
+    words[at + SHARES] = Math.min(1 + this.ready, THREADS);
     this.nextTile = (this.nextTile + tiles) & (TILES - 1);
+    // Last: who sees it takes tiles.
+    Atomics.store(words, at + NUMBER, ((job & JOB_MASK) << TILE_BITS) | tiles);
     Atomics.store(words, POSTED, job);
-    // Otherwise whoever finishes the job before does it. Both may find that it is theirs to do.
+    // Otherwise whoever finishes the job before does it, or both.
     if (((this.openJob - job) & JOB_MASK) === 0) this.open(job);
   }
 
@@ -231,13 +248,14 @@ export class Board {
    */
   take(kernels: Calls): boolean {
     const { words } = this;
-    // Looked at before a ticket is taken, so that those who ask in vain do not use tickets up.
-    while (this.hasTile) {
-      const ticket = Atomics.add(words, NEXT, 1);
-      if (!this.isTile(ticket)) continue;
-      const job = ticket >> TILE_BITS;
-      const tiles = this.tilesOf(job);
-      this.call(kernels, job, ticket & TILE_MASK);
+    const job = this.openJob;
+    const tiles = this.tilesOf(job);
+    if (tiles === 0) return false;
+    const threads = words[wordsOf(job) + SHARES];
+    for (let i = 0; i < threads; i++) {
+      const tile = this.claim(job, (this.thread + i) % threads);
+      if (tile < 0) continue;
+      this.call(kernels, job, tile);
       const isLast = Atomics.add(words, DONE, 1) + 1 === tiles;
       if (isLast && Atomics.load(words, FAILED) === 0) this.endJob();
       return true;
@@ -251,8 +269,8 @@ export class Board {
    */
   desert(): Board {
     const { words } = this;
-    const tickets = Array.from({ length: JOBS }, (_, job) =>
-      Atomics.exchange(words, wordsOf(job) + TICKETS, 0),
+    const numbers = Array.from({ length: JOBS }, (_, job) =>
+      Atomics.exchange(words, wordsOf(job) + NUMBER, 0),
     );
     // Before the states of tiles: what is finished in between may be done, or be done again.
     const finished = Atomics.load(words, FINISHED);
@@ -262,7 +280,7 @@ export class Board {
     board.ends.set(this.ends);
     board.nextTile = this.nextTile;
     board.words[FINISHED] = finished;
-    tickets.forEach((ticket, job) => (board.words[wordsOf(job) + TICKETS] = ticket));
+    numbers.forEach((number, job) => (board.words[wordsOf(job) + NUMBER] = number));
     return board;
   }
 
@@ -277,7 +295,8 @@ export class Board {
     const job = this.openJob;
     const errors: unknown[] = [];
     const tiles = this.tilesOf(job);
-    if (all) Atomics.store(words, NEXT, ((job & JOB_MASK) << TILE_BITS) | tiles);
+    for (let thread = 0; thread < THREADS && all; thread++)
+      Atomics.store(words, nextOf(thread), ((job & JOB_MASK) << TILE_BITS) | TILE_MASK);
     for (let tile = 0; tile < tiles; tile++) {
       const state = Atomics.load(words, this.stateOf(job, tile));
       if (state === FINISHED_TILE || (state === OPEN && !all)) continue;
@@ -295,7 +314,7 @@ export class Board {
   /** Worker: takes part in every job until it is terminated. */
   serve(kernels: Calls): never {
     const { words } = this;
-    Atomics.add(words, READY, 1);
+    this.thread = (1 + Atomics.add(words, READY, 1)) % THREADS;
     for (;;) {
       const seen = Atomics.load(words, GENERATION);
       while (this.take(kernels));
@@ -323,23 +342,43 @@ export class Board {
     if (!this.isOver) this.open(next);
   }
 
-  /** Lets the tiles of a job be taken, if nobody has done that. */
+  /** Tells those who wait of a job that is open now. */
   private open(job: number): void {
     const { words } = this;
-    const before = (job - 1) & JOB_MASK;
-    for (;;) {
-      const next = Atomics.load(words, NEXT);
-      if (next >> TILE_BITS !== before) return;
-      // Somebody may take a ticket of the job before in vain meanwhile.
-      const first = (job & JOB_MASK) << TILE_BITS;
-      if (Atomics.compareExchange(words, NEXT, next, first) === next) break;
-    }
     Atomics.add(words, GENERATION, 1);
     if (this.isAsleep) Atomics.notify(words, GENERATION, this.tilesOf(job));
   }
 
+  /** 0 for a job that is not there: not posted yet, or over for long. */
   private tilesOf(job: number): number {
-    return this.words[wordsOf(job) + TICKETS] & TILE_MASK;
+    const number = Atomics.load(this.words, wordsOf(job) + NUMBER);
+    return number >> TILE_BITS === (job & JOB_MASK) ? number & TILE_MASK : 0;
+  }
+
+  /** Takes the next of a thread's tiles; -1 where there is none, or the job is over. */
+  private claim(job: number, thread: number): number {
+    const { words } = this;
+    const at = nextOf(thread);
+    for (;;) {
+      const next = Atomics.load(words, at);
+      // While there is a tile the job is open, so what was loaded is of this job or an older one.
+      if (this.openJob !== job) return -1;
+      const tile = this.untaken(job, thread, next);
+      if (tile < 0) return -1;
+      const taken = takenOf(job, next);
+      const wanted = ((job & JOB_MASK) << TILE_BITS) | (taken + 1);
+      if (Atomics.compareExchange(words, at, next, wanted) === next) return tile;
+    }
+  }
+
+  /** The next of a thread's tiles, as its `next` says; -1 where all have been taken. */
+  private untaken(job: number, thread: number, next: number): number {
+    const tiles = this.tilesOf(job);
+    const threads = this.words[wordsOf(job) + SHARES];
+    const first = Math.floor((thread * tiles) / threads);
+    const end = Math.floor(((thread + 1) * tiles) / threads);
+    const tile = first + takenOf(job, next);
+    return tile < end ? tile : -1;
   }
 
   private stateOf(job: number, tile: number): number {
@@ -349,13 +388,6 @@ export class Board {
   /** Of a tile in the ring of all. */
   private indexOf(job: number, tile: number): number {
     return (this.words[wordsOf(job) + FIRST] + tile) & (TILES - 1);
-  }
-
-  /** Whether this ticket is for a tile. */
-  private isTile(ticket: number): boolean {
-    const tickets = Atomics.load(this.words, wordsOf(ticket >> TILE_BITS) + TICKETS);
-    const sameJob = ticket >> TILE_BITS === tickets >> TILE_BITS;
-    return sameJob && (ticket & TILE_MASK) < (tickets & TILE_MASK);
   }
 
   private call(kernels: Calls, job: number, tile: number): void {
@@ -393,6 +425,12 @@ export class Board {
     };
   }
 }
+
+/** How many of a thread's tiles of a job have been taken, as its `next` says. */
+const takenOf = (job: number, next: number): number =>
+  next >> TILE_BITS === (job & JOB_MASK) ? next & TILE_MASK : 0;
+
+const nextOf = (thread: number): number => FIRST_NEXT + thread * LINE;
 
 /** Where the words of a job begin. */
 const wordsOf = (job: number): number => FIRST_JOB + (job & (JOBS - 1)) * LINE;

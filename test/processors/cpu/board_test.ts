@@ -105,6 +105,34 @@ describe('board', () => {
     }
   });
 
+  it('each thread begins with the same part of every job, and helps the others then', () => {
+    const words = new Int32Array(board.memory);
+    const threads = [0, 1, 2].map(() => new Board(board.memory));
+    threads.forEach((thread, i) => {
+      Object.assign(thread, { thread: i });
+      // The line in which workers report.
+      if (i > 0) Atomics.add(words, 16 * 6, 1);
+    });
+    for (const n of [9, 12]) {
+      post(board, n);
+      for (const [i, thread] of threads.entries()) {
+        const { seen, kernels } = recorder();
+        for (let tile = 0; tile < n / 3; tile++) thread.take(kernels);
+        expect(seen).toEqual(tiles(n).slice((i * n) / 3, ((i + 1) * n) / 3));
+      }
+      expect(board.isOver).toBeTrue();
+    }
+    for (const n of [1, 2, 7]) {
+      post(board, n);
+      const { seen, kernels } = recorder();
+      takeAll(threads[2], kernels);
+      expect(seen.map(([tile]) => tile).sort((a, b) => a - b)).toEqual(
+        tiles(n).map(([tile]) => tile),
+      );
+      expect(board.isOver).toBeTrue();
+    }
+  });
+
   it('has nothing for who asks again, however often', () => {
     const { seen, kernels } = recorder();
     post(board, 2);
@@ -114,7 +142,7 @@ describe('board', () => {
     expect(seen.length).toBe(4);
   });
 
-  it('a ticket of a job that is over is worth nothing in the next', () => {
+  it('tiles of a job that somebody else has ended meanwhile are not taken in the next', () => {
     const other = new Board(board.memory);
     const late = recorder();
     const { seen, kernels } = recorder(() => {
@@ -128,13 +156,12 @@ describe('board', () => {
     expect(board.isOver).toBeTrue();
   });
 
-  it('goes on when the numbers of jobs and tickets overflow', () => {
+  it('goes on when the numbers of jobs overflow', () => {
     for (const posted of [(1 << 21) - 4, 0x7fffffff - 3]) {
       const memory = new ArrayBuffer(Board.BYTES);
-      // Words of three cache lines: jobs posted, jobs finished, next ticket.
+      // Words of two cache lines: jobs posted, jobs finished.
       const words = new Int32Array(memory);
       words[16] = words[32] = posted;
-      words[48] = (posted & ((1 << 21) - 1)) << 10;
       const late = new Board(memory);
       const { seen, kernels } = recorder();
       for (let job = 0; job < 8; job++) {

@@ -246,18 +246,18 @@ describe('the pool of a heap', () => {
 
   itWithThreads('the tile of a worker that says no more is done by the caller', async () => {
     const warn = spyOn(console, 'warn');
-    // It reports (line 7), says that it sleeps (line 6), waits for a job (line 0), takes a ticket (line 3), and if that is one for a
-    // tile (the job's first word holds their number) is never heard of again.
+    // It reports (line 6), says that it sleeps (line 5), waits for a job (line 0), takes its own first
+    // tile of the one that is open (line 2 knows which; line 8), and is never heard of again.
     const script = `onmessage = ({ data: { board } }) => {
       const words = new Int32Array(board);
+      Atomics.add(words, 16 * 5, 1);
       Atomics.add(words, 16 * 6, 1);
-      Atomics.add(words, 16 * 7, 1);
       for (let seen = 0; ; seen = Atomics.load(words, 0)) {
         Atomics.wait(words, 0, seen);
-        const ticket = Atomics.add(words, 16 * 3, 1);
-        const tickets = Atomics.load(words, 16 * (8 + ((ticket >> 10) & 63)));
-        const isTile = ticket >> 10 === tickets >> 10 && (ticket & 1023) < (tickets & 1023);
-        while (isTile);
+        const next = Atomics.load(words, 16 * 8);
+        const job = Atomics.load(words, 16 * 2) + 1;
+        if (next >> 10 === job) continue;
+        while (Atomics.compareExchange(words, 16 * 8, next, (job << 10) | 1) === next);
       }
     };`;
     await withScript(script, async url => {
