@@ -35,11 +35,14 @@ export interface Work {
   readonly depth: number;
   /** Numbers it reads, weights not among them. */
   readonly reads: number;
-  /** Weights for one channel of y. */
+  /** Weights for one channel of y, and numbers of a pixel of x. */
   readonly weights: number;
+  readonly pixel: number;
   /** On the CPU: whether x gets a border before, and whether a polynomial is a pass of its own after. */
   readonly pads: boolean;
   readonly hasPass: boolean;
+  /** Whether nothing is left to do when its inputs are bytes: they were written where it wants them. */
+  readonly isRoom: boolean;
 }
 
 /** What the error budget allows a node. */
@@ -60,6 +63,9 @@ const VECTOR_ROWS = 4;
 
 /** Bytes of x and y that a cache holds, more or less. */
 const CACHE_BYTES = 2e6;
+
+/** Numbers of x in a block of pixels (`wasm/f32-gemm/x8.ts`, `wasm/qu8-gemm/x8c4-relaxed.ts`). */
+const BLOCK_NUMBERS = { float32: 2 ** 16, int8: 2 ** 17 };
 
 /** One thread's nanoseconds below which work is not shared (`processors/cpu/queue.ts`). */
 const WORTH_SHARING_NS = 10_000;
@@ -84,7 +90,7 @@ export function workOf({ kernel, inputs, attributes, outputs }: Called): Work {
   const operands = Object.entries(inputs).filter(([name]) => name !== kernel.weights);
   const read = operands.map(([, x]) => sizeOf(x.shape));
   const common = {
-    ...{ rows, channels, blocks, weights: 0, pads: false, hasPass: false },
+    ...{ rows, channels, blocks, weights: 0, pixel: 1, pads: false, hasPass: false, isRoom: false },
     reads: read.reduce((a, b) => a + b, 0),
   };
   if (kernel.kind === 'layer') {
@@ -96,6 +102,7 @@ export function workOf({ kernel, inputs, attributes, outputs }: Called): Work {
       family: rows < VECTOR_ROWS ? 'vector' : many,
       depth: Math.ceil(perElement / 4),
       weights: perElement,
+      pixel: operands[0][1].shape.at(-1) ?? 1,
       pads: isWindow,
       hasPass: PASSES.includes(attributes.activation as string),
     };
@@ -106,22 +113,26 @@ export function workOf({ kernel, inputs, attributes, outputs }: Called): Work {
     const [height, width] = typeof size === 'number' ? [size, size] : size;
     return { ...common, family: 'pool', depth: height * width };
   }
-  if (kernel.kind === 'mover') return { ...common, family: 'move', depth: 1 };
+  if (kernel.kind === 'mover') {
+    const isRoom = !!kernel.putsSideBySide?.({ inputs, attributes, outputs });
+    return { ...common, family: 'move', depth: 1, isRoom };
+  }
   // A reduction reads more than it writes.
   const depth = elements === 0 ? 0 : Math.max(1, Math.ceil(Math.max(0, ...read) / elements));
   const family = POLYNOMIALS.includes(kernel.name) ? 'polynomial' : 'elementwise';
   return { ...common, family, depth };
 }
 
-/** How often each time of a {@link CpuUnit} counts; the call once. */
-export type CpuCounts = Readonly<Record<'perUnit' | (typeof MORE_CPU_TIMES)[number], number>>;
+/** The times of a {@link CpuUnit} but the call's, and how often each of them counts. */
+export type CpuTerm = 'perUnit' | (typeof MORE_CPU_TIMES)[number];
+export type CpuCounts = Readonly<Record<CpuTerm, number>>;
 
 /**
  * @param isOfBytes whether it reads bytes.
  * @param threads that share it.
  */
 export function cpuCounts(
-  { family, rows, channels: all, depth, reads, weights, pads }: Work,
+  { family, rows, channels: all, depth, reads, weights, pixel, pads }: Work,
   channels: number,
   format: CpuFormat,
   isOfBytes: boolean,
@@ -139,13 +150,21 @@ export function cpuCounts(
   else if (family === 'vector') tiles = Math.ceil((rows * eights) / threads);
   else tiles = Math.ceil(results / ELEMENTS / threads);
   const copies = isInt8 && !isOfBytes ? read : !isInt8 && pads ? read : 0;
-  const bytes = (isOfBytes ? 1 : 4) * (read + results);
+  const weightBytes = (isInt8 ? 1 : 4) * weights * channels;
+  // Products of many rows go over the weights again for each block of pixels.
+  const blocks = isMatrix
+    ? Math.ceil(
+        (rows * pixel) /
+          (isInt8 ? BLOCK_NUMBERS.int8 : Math.max(BLOCK_NUMBERS.float32, 256 * pixel)),
+      )
+    : 1;
+  const far = (isOfBytes ? 1 : 4) * (read + results) - CACHE_BYTES;
   return {
     perUnit: tiles * depth,
     perResult: results / threads,
-    perWeight: ((isInt8 ? 1 : 4) * weights * channels) / threads,
+    perWeight: (weightBytes * blocks) / threads,
     perCopy: isMatrix ? copies / threads : 0,
-    perFar: Math.max(0, bytes - CACHE_BYTES) / threads,
+    perFar: Math.max(0, far) / threads,
   };
 }
 
@@ -161,7 +180,7 @@ export function cpuTime(
   { cpu: { threads, units } }: Profile,
   isOfBytes = format !== 'float32',
 ): number {
-  if (channels === 0) return 0;
+  if (channels === 0 || (work.isRoom && isOfBytes)) return 0;
   const time = (part: Work, by: CpuFormat, count: number) => {
     const { call, perUnit, ...unit } = units[part.family][by] ?? units[part.family].float32;
     const counts = cpuCounts(part, channels, by, isOfBytes, count);

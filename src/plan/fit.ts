@@ -4,9 +4,8 @@
  * subset of the terms, of which there are 63 at most; relative errors, since a layer of 0.1 ms shall be
  * predicted as well as one of 10.
  */
-import type { CpuCounts } from './cost.js';
+import type { CpuCounts, CpuTerm } from './cost.js';
 import type { CpuUnit, GpuUnit } from './profile.js';
-import { MORE_CPU_TIMES } from './profile.js';
 
 /** A call that was measured. */
 export interface CpuSample {
@@ -39,24 +38,28 @@ const LANES: readonly number[] = Array.from({ length: 12 }, (_, i) => 2 ** (i + 
  * One family in one format.
  *
  * @param threads that worked.
- * @param call nanoseconds of a call of nothing, where that is known; else it is found too.
+ * @param terms of its time beside the call, by their worth: with few samples the last ones are left out.
  */
-export function fitCpu(samples: readonly CpuSample[], threads: number, call?: number): CpuUnit {
-  const names = ['perUnit', ...MORE_CPU_TIMES] as const;
-  // What no two samples differ in cannot be told from the units.
-  const used = names.filter(name => samples.some(({ counts }) => counts[name] > 0));
-  const few = used.slice(0, Math.max(1, samples.length - 1));
-  const rows = samples.map(({ counts }) => few.map(name => counts[name]));
-  const known = samples.map(({ ns }) => Math.max(ns - (call ?? 0), LEAST_NS));
-  const withCall = call === undefined && samples.length > few.length;
-  const found = fit(withCall ? rows.map(row => [...row, 1]) : rows, known);
-  const times = Object.fromEntries(few.map((name, i) => [name, found[i]]));
-  const { perUnit = 0, ...more } = times as Partial<Record<(typeof names)[number], number>>;
-  const kept = Object.entries(more).filter(([, ns]) => ns > 0);
+export function fitCpu(
+  samples: readonly CpuSample[],
+  threads: number,
+  terms: readonly CpuTerm[],
+): CpuUnit {
+  // What is in no sample has no time.
+  const present = terms.filter(term => samples.some(({ counts }) => counts[term] > 0));
+  const used = present.slice(0, Math.max(1, samples.length - 1));
+  const hasCall = samples.length > used.length;
+  const found = fit(
+    samples.map(({ counts }) => [...used.map(term => counts[term]), ...(hasCall ? [1] : [])]),
+    samples.map(({ ns }) => ns),
+  );
+  const { perUnit = 0, ...more } = Object.fromEntries(
+    used.flatMap((term, i) => (found[i] > 0 ? [[term, found[i]]] : [])),
+  ) as Partial<Record<CpuTerm, number>>;
   return {
     perUnit: { [threads]: Math.max(perUnit, LEAST_NS) },
-    call: call ?? (withCall ? found.at(-1)! : 0),
-    ...Object.fromEntries(kept),
+    call: hasCall ? found.at(-1)! : 0,
+    ...more,
   };
 }
 
@@ -114,7 +117,10 @@ export function fit(rows: readonly (readonly number[])[], wanted: readonly numbe
 
 function leastSquares(rows: readonly (readonly number[])[], goals: readonly number[]): number[] {
   const count = rows[0]?.length ?? 0;
-  const sizes = Array.from({ length: count }, (_, j) => Math.hypot(...rows.map(row => row[j])) || 1);
+  const sizes = Array.from(
+    { length: count },
+    (_, j) => Math.hypot(...rows.map(row => row[j])) || 1,
+  );
   const unit = rows.map(row => row.map((v, j) => v / sizes[j]));
   let best = new Array<number>(count).fill(0);
   let least = Infinity;
@@ -126,7 +132,8 @@ function leastSquares(rows: readonly (readonly number[])[], goals: readonly numb
     );
     if (!solution?.every(v => v >= 0)) continue;
     const error = unit.reduce(
-      (sum, row, n) => sum + (chosen.reduce((s, j, k) => s + row[j] * solution[k], 0) - goals[n]) ** 2,
+      (sum, row, n) =>
+        sum + (chosen.reduce((s, j, k) => s + row[j] * solution[k], 0) - goals[n]) ** 2,
       0,
     );
     if (error >= least) continue;

@@ -2,14 +2,13 @@
  * A profile learns from every run: what its layers were measured to take (`explain()`) against what was
  * predicted. The calibration has seen a few small problems on a machine at rest; a net sees its own.
  *
- * Families are corrected one by one, each by the median of its layers' ratios, half of the way at a
- * time: one run with somebody else on the core does little, and a few runs of the same kind all.
+ * Families are corrected one by one, each by the median of its layers' ratios, by their times, half of
+ * the way at a time: one run with somebody else on the core does little, and a few runs of the same kind all.
  */
 import type { Node } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import type { Work } from './cost.js';
 import { cpuTime, workOf } from './cost.js';
-import { median } from './fit.js';
 import type { CpuFormat, CpuUnit, Profile } from './profile.js';
 import { CPU_FORMATS, FAMILIES, MORE_CPU_TIMES } from './profile.js';
 
@@ -89,14 +88,22 @@ export function isOfThisMachine(profile: Profile, observed: readonly Observed[])
 const isOf =
   ({ cpu }: Profile, family: Work['family'], format: CpuFormat) =>
   (one: Observed): boolean =>
-    one.work.family === family && (cpu.units[family][one.format] ? one.format : 'float32') === format;
+    one.work.family === family &&
+    (cpu.units[family][one.format] ? one.format : 'float32') === format;
 
 function factorOf(profile: Profile, observed: readonly Observed[]): number | undefined {
   const ratios = observed
     .filter(({ ms }) => ms >= LEAST_MS)
-    .map(one => one.ms / predicted(one, profile))
-    .filter(ratio => ratio < MOST && ratio > 1 / MOST);
-  return ratios.length === 0 ? undefined : median(ratios) ** PACE;
+    .map(one => ({ ratio: one.ms / predicted(one, profile), weight: one.ms }))
+    .filter(({ ratio }) => ratio < MOST && ratio > 1 / MOST);
+  return ratios.length === 0 ? undefined : weightedMedian(ratios) ** PACE;
+}
+
+/** Half of the weight is of ratios up to it. */
+function weightedMedian(ratios: readonly { ratio: number; weight: number }[]): number {
+  const sorted = [...ratios].sort((a, b) => a.ratio - b.ratio);
+  let rest = sorted.reduce((sum, { weight }) => sum + weight, 0) / 2;
+  return sorted.find(({ weight }) => (rest -= weight) <= 0)!.ratio;
 }
 
 /** All but the call, which has nothing to do with how fast the kernel is. */

@@ -200,7 +200,11 @@ export class Take<Found> {
         const isFormed = notes.slice(from, to).some(({ formed }) => formed.includes(value));
         if (!place || (isFormed && readBy(value, 0, from))) return undefined;
         handed.push({ step, output, place });
-      } else if (step >= from && step < to && (held.has(value) || readBy(value, to, steps.length))) {
+      } else if (
+        step >= from &&
+        step < to &&
+        (held.has(value) || readBy(value, to, steps.length))
+      ) {
         if (!place) return undefined;
         results.push({ step, output, place });
       }
@@ -320,7 +324,9 @@ export class Replay<Found> {
     marks.push(...tape.ends.map(jobs => first + jobs));
     const outputOf = ({ step, output }: Result) => steps[step].node.outputs[output];
     const fits =
-      !script.failed && !tape.isVoid && handed.every(result => isAt(outputOf(result), result.place));
+      !script.failed &&
+      !tape.isVoid &&
+      handed.every(result => isAt(outputOf(result), result.place));
     if (fits) {
       tape.rewind();
       for (const job of tape.jobs) {
