@@ -107,7 +107,10 @@ export function workOf({ kernel, inputs, attributes, outputs }: Called): Work {
       hasPass: PASSES.includes(attributes.activation as string),
     };
   }
-  if (macs > 0) return { ...common, family: 'depthwise', depth: Math.ceil(perElement) };
+  if (macs > 0) {
+    const depth = Math.ceil(perElement);
+    return { ...common, family: 'depthwise', depth, weights: perElement };
+  }
   if (POOLS.includes(kernel.name)) {
     const size = attributes.filterSize as number | readonly number[];
     const [height, width] = typeof size === 'number' ? [size, size] : size;

@@ -10,7 +10,7 @@ import type { Value } from '../graph/value.js';
 import type { Work } from './cost.js';
 import { cpuTime, workOf } from './cost.js';
 import type { CpuFormat, CpuUnit, Profile } from './profile.js';
-import { CPU_FORMATS, FAMILIES, MORE_CPU_TIMES } from './profile.js';
+import { CPU_FORMATS, FAMILIES } from './profile.js';
 
 /** What a run tells of a step: some fields of a row of `explain()`. */
 export interface Row {
@@ -108,9 +108,8 @@ function weightedMedian(ratios: readonly { ratio: number; weight: number }[]): n
 
 /** All but the call, which has nothing to do with how fast the kernel is. */
 function scaled(unit: CpuUnit, factor: number): CpuUnit {
-  const perUnit = Object.entries(unit.perUnit).map(([threads, ns]) => [threads, ns * factor]);
-  const more = MORE_CPU_TIMES.flatMap(name =>
-    unit[name] === undefined ? [] : [[name, unit[name] * factor]],
-  );
-  return { ...unit, perUnit: Object.fromEntries(perUnit), ...Object.fromEntries(more) };
+  const times = (all: Readonly<Record<string, number>>): Record<string, number> =>
+    Object.fromEntries(Object.entries(all).map(([name, ns]) => [name, ns * factor]));
+  const { perUnit, call, ...more } = unit;
+  return { perUnit: times(perUnit), call, ...times(more) };
 }

@@ -34,8 +34,9 @@ export interface Traffic {
   readonly isGone?: boolean;
 }
 
-/** Milliseconds of measuring, when nobody says how many. */
+/** Milliseconds of the main thread, when nobody says how many; and the CPU's share where there are two. */
 const BUDGET_MS = 200;
+const CPU_SHARE = 0.6;
 
 /** Milliseconds after which idle time is taken for given: some pages are never idle. */
 const IDLE_TIMEOUT_MS = 1000;
@@ -49,8 +50,8 @@ const MOST_PASSES = 9;
 /**
  * Measures a profile in idle time.
  *
- * @param budget milliseconds that all pieces together may take; on a slow device less is known after
- *   them, and what is not is taken from what is like it.
+ * @param budget milliseconds of the main thread that all pieces together may take; on a slow device
+ *   less is known after them, and what is not is taken from what is like it. Waiting for the GPU is free.
  * @returns undefined where it could not be measured: too little time for one call of each family, or
  *   the backend is gone, or its threads have become others.
  */
@@ -69,35 +70,41 @@ export async function measureProfile(
   const all = problems(kernels);
   const cpuTimes = new CpuTimes(all, cpu, tick());
   const gpuTimes = gpu?.context && new GpuTimes(all, gpu);
-  let spent = 0;
-  /** @returns whether there is time for more. */
-  const piece = async (measure: () => unknown): Promise<boolean> => {
-    await wait();
-    if (isOver()) return false;
-    const { runs } = traffic;
-    const start = performance.now();
-    await measure();
-    spent += performance.now() - start;
-    if (traffic.isRunning || traffic.runs !== runs) gpuTimes?.forgetLast();
-    return spent < budget && !isOver();
+  /** Goes through passes until the main thread was busy with them for so long. */
+  const repeat = async (
+    passes: () => Generator<void, void> | AsyncGenerator<void, void>,
+    most: number,
+    busy: () => number,
+  ) => {
+    const start = busy();
+    for (let i = 0; i < MOST_PASSES; i++) {
+      const pass = passes();
+      try {
+        for (;;) {
+          if (isOver() || busy() - start >= most) return;
+          const { runs } = traffic;
+          const { done } = await pass.next();
+          if (traffic.isRunning || traffic.runs !== runs) gpuTimes?.forgetLast();
+          if (done) break;
+          await wait();
+        }
+      } finally {
+        await pass.return();
+      }
+    }
   };
-  // Both have half of it; the second what the first has left.
-  const cpuBudget = gpuTimes ? budget / 2 : budget;
-  for (let i = 0, goesOn = true; goesOn && i < MOST_PASSES && spent < cpuBudget; i++) {
-    const pass = cpuTimes.pass();
-    let isDone: boolean | undefined = false;
-    while (goesOn && !isDone && (spent < cpuBudget || i === 0)) {
-      goesOn = await piece(() => ({ done: isDone } = pass.next()));
-    }
-    pass.return();
-  }
-  for (let i = 0, goesOn = !!gpuTimes; goesOn && i < MOST_PASSES; i++) {
-    const pass = gpuTimes!.pass();
-    let isDone: boolean | undefined = false;
-    while (goesOn && !isDone) {
-      goesOn = await piece(async () => ({ done: isDone } = await pass.next()));
-    }
-    await pass.return();
+  const share = gpuTimes ? CPU_SHARE : 1;
+  await repeat(
+    () => cpuTimes.pass(),
+    share * budget,
+    () => cpuTimes.busy,
+  );
+  if (gpuTimes) {
+    await repeat(
+      () => gpuTimes.pass(),
+      (1 - share) * budget,
+      () => gpuTimes.busy,
+    );
   }
   if (isOver()) return undefined;
   const measured = cpuTimes.profile();
@@ -105,8 +112,9 @@ export async function measureProfile(
   const gpuMeasured = gpuTimes?.profile();
   const name = gpu ? gpu.renderer : 'no GPU';
   if (!gpu || !gpuMeasured) return profileOf({ name, cpu: measured });
-  let slowDowns = { cpu: 1, gpu: 1 };
-  await piece(async () => (slowDowns = await contention(all[0], cpu, gpu)));
+  await wait();
+  const slowDowns = await contention(all[0], cpu, gpu);
+  if (isOver()) return undefined;
   return profileOf({
     name,
     cpu: { ...measured, slowDown: slowDowns.cpu },

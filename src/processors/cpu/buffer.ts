@@ -133,7 +133,9 @@ export class CpuBuffer implements Buffer {
     if (this.host || this.make || this.base || this.part || (pointer > 0 && bytesForm))
       return undefined;
     if (pointer > 0) return { pointer };
-    return bytesForm && { pointer: bytesForm.pointer, scale: bytesForm.scale, zero: bytesForm.zero };
+    return (
+      bytesForm && { pointer: bytesForm.pointer, scale: bytesForm.scale, zero: bytesForm.zero }
+    );
   }
 
   /** Where the bytes are written, if that is where a Concat wants them. */

@@ -1,6 +1,7 @@
 /**
  * The CPU's part of a profile: each problem in each format, in batches that the clock can tell, again and
- * again as long as there is time; of each the median, and of these the units (`plan/fit.ts`).
+ * again as long as there is time; of each the least, since they are few and others only ever add to
+ * them; and of these the units (`plan/fit.ts`).
  *
  * What a lowering calls is heard once and then called again by itself, as a run that has been recorded
  * does (`run/replay.ts`): its JavaScript, 5 to 10 µs a layer, is no part of what most runs take.
@@ -47,7 +48,7 @@ const TERMS: Partial<Record<Family, readonly CpuTerm[]>> = {
   product: PRODUCT,
   pointwise: PRODUCT,
   vector: ['perUnit'],
-  depthwise: ['perUnit', 'perResult', 'perFar'],
+  depthwise: ['perUnit', 'perWeight', 'perResult', 'perFar'],
   pool: ['perUnit', 'perResult'],
 };
 
@@ -55,8 +56,8 @@ const TERMS: Partial<Record<Family, readonly CpuTerm[]>> = {
  * Bytes of operands that are called with in turn, where they shall not come from the nearest cache, and
  * sets of operands at most.
  */
-const COLD_BYTES = 4e6;
-const MOST_SETS = 6;
+const COLD_BYTES = 3e6;
+const MOST_SETS = 4;
 
 /** Bytes that are copied to learn what memory gives; a cache holds fewer. */
 const STREAM_BYTES = 24e6;
@@ -64,6 +65,9 @@ const STREAM_PIECES = 6;
 
 /** Bytes of weights that a unit reads. */
 const UNIT_BYTES = { float32: 128, int8: 32 } as const;
+
+/** Numbers of x from which on making them bytes is measured too. */
+const MANY = 4e4;
 
 /** Whose time a family has that was not measured. */
 const LIKE: Partial<Record<Family, Family>> = {
@@ -76,6 +80,8 @@ const LIKE: Partial<Record<Family, Family>> = {
 
 export class CpuTimes {
   readonly threads: number;
+  /** Milliseconds that measuring has taken. */
+  busy = 0;
   private readonly trials: readonly Trial[];
   /** Nanoseconds by which the first call after a rest took longer than the others. */
   private readonly wakes: number[] = [];
@@ -100,13 +106,25 @@ export class CpuTimes {
     );
   }
 
-  /** Goes through all trials, one batch of each; every pause is a good moment to stop. */
+  /** Goes through all trials, one batch of each, in pieces; every pause is a good moment to stop. */
   *pass(): Generator<void, void> {
-    this.measureWake();
-    for (const trial of this.trials) {
-      this.measure(trial);
-      yield;
+    const pieces = this.pieces();
+    try {
+      for (;;) {
+        const start = performance.now();
+        const { done } = pieces.next();
+        this.busy += performance.now() - start;
+        if (done) return;
+        yield;
+      }
+    } finally {
+      pieces.return();
     }
+  }
+
+  private *pieces(): Generator<void, void> {
+    this.measureWake();
+    for (const trial of this.trials) yield* this.measure(trial);
     yield* this.measureStream();
   }
 
@@ -131,7 +149,7 @@ export class CpuTimes {
         ({ problem: { work }, format: of, times }) =>
           work.family === family && of === format && times.length > 0,
       );
-      const samples = own.map(({ times, counts }) => ({ ns: median(times), counts }));
+      const samples = own.map(({ times, counts }) => ({ ns: Math.min(...times), counts }));
       if (samples.length === 0) continue;
       const unit = fitCpu(samples, this.threads, TERMS[family] ?? ['perUnit', 'perFar']);
       units[format] = family === 'vector' ? this.withStream(unit, format) : unit;
@@ -146,23 +164,32 @@ export class CpuTimes {
     return { ...unit, perUnit: { [this.threads]: perUnit } };
   }
 
-  private measure({ problem, form, times }: Trial): void {
+  private *measure({ problem, form, times }: Trial): Generator<void, void> {
     const { cpu, tickMs } = this;
     const sets = isBoundByMemory(problem) ? Math.ceil(COLD_BYTES / bytesOf(problem, form)) : 1;
     const all: Ready[] = [];
     try {
-      while (all.length < Math.min(sets, MOST_SETS)) all.push(ready(problem, form, cpu));
+      while (all.length < Math.min(sets, MOST_SETS)) {
+        all.push(ready(problem, form, cpu));
+        yield;
+      }
       let next = 0;
       const call = () => all[next++ % all.length].call();
-      // Compiles its code and wakes the workers.
+      // Compiles its code.
       timed(cpu, call, 1);
       const first = timed(cpu, call, 1);
       const wanted = Math.min(Math.max(TICKS * tickMs, LEAST_BATCH_MS), MOST_BATCH_MS);
       const calls = Math.min(Math.max(1, Math.round(wanted / Math.max(first, tickMs))), MOST_CALLS);
+      if (cpu.threads > 1) {
+        // In a net workers are awake; here they sleep before each piece, and small calls wake nobody.
+        cpu.wake();
+        timed(cpu, call, calls);
+      }
       times.push((timed(cpu, call, calls) / calls) * 1e6);
     } finally {
       for (const { free } of all) free();
     }
+    yield;
   }
 
   /** The first call after a rest has to wake the workers. */
@@ -211,10 +238,11 @@ function timed(cpu: CpuProcessor, call: () => void, calls: number): number {
 }
 
 /** Which forms there are of a problem on this machine. */
-function formsOf({ kernel, called }: Problem, cpu: CpuProcessor): Form[] {
+function formsOf({ kernel, called, work }: Problem, cpu: CpuProcessor): Form[] {
   if (kernel.macs) {
-    const isInt8 = kernel.quantises?.(called, cpu);
-    return isInt8 ? ['float32', 'int8', 'int8 of floats'] : ['float32'];
+    if (!kernel.quantises?.(called, cpu)) return ['float32'];
+    // Where there are few numbers it does not matter what they are made of.
+    return work.reads < MANY ? ['float32', 'int8'] : ['float32', 'int8', 'int8 of floats'];
   }
   // A clamp of bytes is a fifth of what other functions of bytes take, and mostly part of a layer.
   const writes = kernel.writesBytes?.(called);

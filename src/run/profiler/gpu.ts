@@ -37,6 +37,9 @@ const LIKE: Partial<Record<Family, Family>> = { pointwise: 'product', vector: 'p
 export class GpuTimes {
   private readonly trials: readonly Trial[];
   private last: number[] | undefined;
+  private isPrepared = false;
+  /** Milliseconds that the main thread was busy with measuring. */
+  busy = 0;
   private readonly journeys: { way: Way; isBytes: boolean; numbers: number; times: number[] }[];
 
   constructor(
@@ -46,8 +49,8 @@ export class GpuTimes {
     const able = problems.filter(({ kernel, called: { inputs, outputs } }) =>
       gpu.supports(kernel, Object.values(inputs), outputs),
     );
-    this.trials = (['f16', 'float32'] as const).flatMap(format =>
-      able.map((problem): Trial => {
+    this.trials = able.flatMap(problem =>
+      (['f16', 'float32'] as const).map((format): Trial => {
         const { blocks, channels } = problem.work;
         return { problem, format, fragments: blocks * Math.ceil(channels / 4), times: [] };
       }),
@@ -61,6 +64,7 @@ export class GpuTimes {
 
   /** Goes through all trials; every pause is a good moment to stop. */
   async *pass(): AsyncGenerator<void, void> {
+    yield* this.prepare();
     for (const journey of this.journeys) {
       this.note(journey, await this.travel(journey));
       yield;
@@ -68,6 +72,26 @@ export class GpuTimes {
     for (const trial of this.trials) {
       this.note(trial, await this.measure(trial));
       yield;
+    }
+  }
+
+  /** Programs are compiled while transfers are measured, by whatever threads the driver has. */
+  private *prepare(): Generator<void, void> {
+    for (const { problem, format } of this.isPrepared ? [] : this.trials) {
+      const { kernel, called, isList } = problem;
+      this.use(format, () => this.gpu.prepare(kernel, { ...called, isList }));
+      yield;
+    }
+    this.isPrepared = true;
+  }
+
+  /** In textures of a format, for so long as it takes the main thread. */
+  private use<T>(format: Trial['format'], todo: () => T): T {
+    const start = performance.now();
+    try {
+      return within(this.gpu, format, todo);
+    } finally {
+      this.busy += performance.now() - start;
     }
   }
 
@@ -135,50 +159,52 @@ export class GpuTimes {
   private async travel({ way, isBytes, numbers }: GpuTimes['journeys'][number]): Promise<number> {
     const { gpu } = this;
     const spec = { shape: [1, 1, numbers], dtype: 'float32' } as const;
-    gpu.half = true;
     const host = new Float32Array(numbers).fill(0.5);
     const bytes = new Uint8Array(numbers);
+    const use = <T>(todo: () => T) => this.use('f16', todo);
     const send = () =>
-      isBytes && gpu.takesBytes(spec)
-        ? gpu.upload(bytes, spec, QUANTISATION)
-        : gpu.upload(host, spec);
-    const warm = send();
-    // Its programs are compiled, its textures are there.
-    gpu.download(warm);
-    warm.free();
-    await gpu.settled();
-    let buffer: GpuBuffer | undefined;
+      use(() =>
+        isBytes && gpu.takesBytes(spec)
+          ? gpu.upload(bytes, spec, QUANTISATION)
+          : gpu.upload(host, spec),
+      );
+    const read = (buffer: GpuBuffer) =>
+      use(() => {
+        const length = isBytes ? gpu.downloadLength(buffer) : undefined;
+        const start = performance.now();
+        if (length === undefined) gpu.download(buffer);
+        else gpu.downloadBytes(buffer, QUANTISATION, new Uint8Array(length));
+        return performance.now() - start;
+      });
+    // Compiles its programs and makes its textures.
+    let buffer = send();
     try {
-      let start = performance.now();
-      buffer = send();
-      if (way === 'upload') {
-        await gpu.settled();
-        return (performance.now() - start) * 1e6;
-      }
       await gpu.settled();
-      const length = isBytes ? gpu.downloadLength(buffer) : undefined;
-      const read = () =>
-        length === undefined
-          ? gpu.download(buffer!)
-          : gpu.downloadBytes(buffer!, QUANTISATION, new Uint8Array(length));
-      read();
-      start = performance.now();
-      read();
+      if (way === 'readBack') {
+        read(buffer);
+        return read(buffer) * 1e6;
+      }
+      use(() => buffer.free());
+      const start = performance.now();
+      buffer = send();
+      await gpu.settled();
       return (performance.now() - start) * 1e6;
     } finally {
-      buffer?.free();
+      use(() => buffer.free());
     }
   }
 
   /** Nanoseconds. */
   private async measure({ problem, format }: Trial): Promise<number> {
     const { gpu } = this;
-    const { draw, free } = readyOnGpu(problem, gpu, format);
+    const { draw, free } = this.use(format, () => readyOnGpu(problem, gpu, format));
     try {
       const timed = async (count: number) => {
         const start = performance.now();
-        for (let i = 0; i < count; i++) draw();
-        gpu.flush();
+        this.use(format, () => {
+          for (let i = 0; i < count; i++) draw();
+          gpu.flush();
+        });
         await gpu.settled();
         return performance.now() - start;
       };
@@ -199,15 +225,6 @@ export function readyOnGpu(
   gpu: GpuProcessor,
   format: 'float32' | 'f16',
 ): { draw: () => void; free: () => void } {
-  const within = <T>(use: () => T): T => {
-    const { half } = gpu;
-    gpu.half = format === 'f16';
-    try {
-      return use();
-    } finally {
-      gpu.half = half;
-    }
-  };
   const owned: Buffer[] = [];
   const argument = (name: string): Argument<GpuBuffer> => {
     const { shape, dtype } = called.inputs[name];
@@ -225,7 +242,7 @@ export function readyOnGpu(
       },
     };
   };
-  const inputs = within(() =>
+  const inputs = within(gpu, format, () =>
     Object.keys(called.inputs).map(name => [name, argument(name)] as const),
   );
   const call: Call<GpuBuffer> = {
@@ -233,7 +250,17 @@ export function readyOnGpu(
     ...{ attributes: called.attributes, outputs: called.outputs },
   };
   return {
-    draw: () => within(() => gpu.run(kernel, call).forEach(buffer => buffer.free())),
-    free: () => within(() => owned.forEach(buffer => buffer.free())),
+    draw: () => within(gpu, format, () => gpu.run(kernel, call).forEach(buffer => buffer.free())),
+    free: () => within(gpu, format, () => owned.forEach(buffer => buffer.free())),
   };
+}
+
+function within<T>(gpu: GpuProcessor, format: 'float32' | 'f16', use: () => T): T {
+  const { half } = gpu;
+  gpu.half = format === 'f16';
+  try {
+    return use();
+  } finally {
+    gpu.half = half;
+  }
 }

@@ -36,7 +36,7 @@ export function identityOf(gpu: string | undefined, threads: number): Identity {
 /** A profile of this very device; undefined where none is kept that could be one. */
 export async function keptProfile(identity: Identity): Promise<Profile | undefined> {
   try {
-    const kept = await within('readonly', store => store.get(keyOf(identity)));
+    const kept = await within<unknown>('readonly', store => store.get(keyOf(identity)));
     if (kept === undefined) return undefined;
     const profile = ownOf(kept, identity);
     if (!profile) await within('readwrite', store => store.delete(keyOf(identity)));
