@@ -295,17 +295,30 @@ export class Replay<Found> {
     const start = performance.now();
     const underWay: UnderWay[] = [];
     const script = new Script();
+    // When each step was over, noted on the way: the board forgets it when some hundred jobs more are.
+    const marks: number[] = [];
+    const ends: number[] = [];
+    const noteEnds = () => {
+      while (ends.length < marks.length && cpu.isDone(marks[ends.length])) {
+        ends.push(cpu.overAt(marks[ends.length]));
+      }
+    };
     cpu.heap.useSource(script);
     try {
       for (let index = 0; index < from; index++) {
         script.begin(blocks[index]);
         const issued = yield* during(script, work.issue(index));
         underWay.push({ ...issued, index, mark: cpu.mark });
+        noteEnds();
+        marks.push(cpu.mark);
+        // The board knows nothing of calls made on the spot, after which all is over.
+        if (cpu.isDone(cpu.mark)) ends.push(performance.timeOrigin + performance.now());
       }
     } finally {
       cpu.heap.useSource(undefined);
     }
     const first = cpu.mark;
+    marks.push(...tape.ends.map(jobs => first + jobs));
     const outputOf = ({ step, output }: Result) => steps[step].node.outputs[output];
     const fits =
       !script.failed &&
@@ -315,6 +328,7 @@ export class Replay<Found> {
       tape.rewind();
       for (const job of tape.jobs) {
         while (!queue.hasRoom(job)) yield { mark: queue.oldest };
+        noteEnds();
         queue.post(job);
       }
     }
@@ -328,13 +342,13 @@ export class Replay<Found> {
     }
     const done: LayerReport[] = [];
     let last = start;
-    const tell = (row: LayerReport, at: number) => {
-      const end = Math.max(last, cpu.overAt(at) - performance.timeOrigin);
+    noteEnds();
+    [...underWay.map(({ row }) => row), ...rows].forEach((row, i) => {
+      if (!row) return;
+      const end = Math.max(last, ends[i] - performance.timeOrigin);
       done.push({ ...row, ms: end - last });
       last = end;
-    };
-    for (const { row, mark } of underWay) if (row) tell(row, mark);
-    rows.forEach((row, i) => tell(row, first + tape.ends[i]));
+    });
     for (const result of results) {
       const value = outputOf(result);
       const size = util.sizeFromShape(value.shape as number[]);
