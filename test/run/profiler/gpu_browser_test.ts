@@ -25,7 +25,8 @@ describe('the GPU’s part of a profile', () => {
     }
     const { half } = gpu;
     const times = new GpuTimes(few(), gpu);
-    for await (const _ of times.pass()) expect(gpu.half).toBe(half);
+    const pass = times.pass();
+    while (!(await pass.next()).done) expect(gpu.half).toBe(half);
     const measured = times.profile()!;
     const profile = { ...PROFILES['GPU, 4 threads'], gpu: measured };
     expect(profileOf(JSON.parse(JSON.stringify(profile)))).toEqual(profile);
