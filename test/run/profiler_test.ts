@@ -48,7 +48,7 @@ describe('the profiler', () => {
 
   it('measures every family in float32, and products in int8', () => {
     const times = new CpuTimes(few(), backend().cpu, 0.1);
-    for (const pass = times.pass(); !pass.next().done; ) expect(times.busy).toBeGreaterThan(0);
+    for (const pass = times.pass(); !pass.next().done;) expect(times.busy).toBeGreaterThan(0);
     const { units } = times.profile()!;
     for (const family of FAMILIES) expect(units[family].float32.call).toBeGreaterThanOrEqual(0);
     expect(units.product.int8).toBeDefined();
