@@ -14,7 +14,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { modified } from './build.mjs';
+import { modified, writeDeflated } from './build.mjs';
 import { SetupError } from './setup.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -40,9 +40,10 @@ export async function emulateDots() {
   const newest = Math.max(modified('build/relaxed.wasm'), modified('scripts/emulate-dot.mjs'));
   mkdirSync(join(ROOT, 'build/test'), { recursive: true });
   for (const kind of Object.keys(DOTS)) {
-    if (modified(fileOf(kind)) > newest) continue;
+    if (modified(`${fileOf(kind)}.deflate`) > newest) continue;
     const relaxed = readFileSync(join(ROOT, 'build/relaxed.wasm'));
     writeFileSync(join(ROOT, fileOf(kind)), await emulateDot(relaxed, kind));
+    writeDeflated(fileOf(kind));
   }
 }
 
@@ -57,9 +58,9 @@ export function withDot(kind) {
   if (!(kind in DOTS)) {
     throw new SetupError(`dot: expected ${Object.keys(DOTS).join(', ')}, got ${kind}`);
   }
-  const path = join(ROOT, fileOf(kind));
+  const path = join(ROOT, `${fileOf(kind)}.deflate`);
   const setup = ({ onResolve }) => {
-    onResolve({ filter: /\/build\/relaxed\.wasm$/ }, () => ({ path }));
+    onResolve({ filter: /\/build\/relaxed\.wasm\.deflate$/ }, () => ({ path }));
   };
   return [{ name: 'emulated dot', setup }];
 }

@@ -4,6 +4,12 @@ declare module '*.wasm' {
   export default bytes;
 }
 
+/** The same of a file deflated (zlib's format), `scripts/build.mjs`. */
+declare module '*.deflate' {
+  const bytes: Uint8Array;
+  export default bytes;
+}
+
 /** esbuild's `text` loader: the file's text, inlined. */
 declare module '*.txt' {
   const text: string;

@@ -79,7 +79,7 @@ async function instantiateThreaded(
   const abort = () => {
     throw new Error('wasm: abort');
   };
-  const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
+  const source = withSharedMemory(bytes);
   const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
   const kernels = instance.exports as unknown as WasmKernels;
   const arena = arenaOf(kernels, memory);

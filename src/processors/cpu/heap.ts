@@ -11,8 +11,8 @@
  * imports whether that is shared, and is otherwise the same: `withSharedMemory` changes that one
  * bit, which spares the package 21 kB of a third and a fourth build (gzip).
  */
-import baselineBytes from '../../../build/baseline.wasm';
-import relaxedBytes from '../../../build/relaxed.wasm';
+import deflatedBaseline from '../../../build/baseline.wasm.deflate';
+import deflatedRelaxed from '../../../build/relaxed.wasm.deflate';
 import type { WasmKernels } from '../../../wasm/exports.js';
 import { MemoryError } from '../../errors.js';
 import { Arena } from './arena.js';
@@ -43,6 +43,8 @@ const HAS_MAXIMUM_AND_IS_SHARED = 3;
  * memory for a kernel to read; and what is made on the way to a result (padded images, tables).
  */
 export type Purpose = 'result' | 'packed' | 'copy' | 'scratch';
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 export class Heap {
   private constructor(
@@ -79,7 +81,7 @@ export class Heap {
    * @param allowShared false forces one thread (for tests).
    */
   static async create(allowRelaxed = true, allowShared = true): Promise<Heap> {
-    const relaxed = allowRelaxed && WebAssembly.validate(relaxedBytes as BufferSource);
+    const { bytes, relaxed } = await build(allowRelaxed);
     const limits = { initial: 16, maximum: MAXIMUM_PAGES };
     const shared = allowShared && canShareMemory() ? sharedMemory(limits) : undefined;
     const memory = shared ?? new WebAssembly.Memory(limits);
@@ -91,7 +93,6 @@ export class Heap {
         },
       },
     };
-    const bytes = relaxed ? relaxedBytes : baselineBytes;
     const { module, instance } = await instantiate(
       shared ? withSharedMemory(bytes) : bytes,
       imports,
@@ -278,7 +279,7 @@ function sharedMemory(limits: WebAssembly.MemoryDescriptor): WebAssembly.Memory 
 }
 
 /** The same module for a shared memory. */
-export function withSharedMemory(module: Uint8Array): Uint8Array {
+export function withSharedMemory(module: Uint8Array): Uint8Array<ArrayBuffer> {
   const at = module.findIndex((_, i) => MEMORY_IMPORT.every((byte, j) => module[i + j] === byte));
   const flags = at + MEMORY_IMPORT.length;
   if (at < 0 || module[flags] !== HAS_MAXIMUM) {
@@ -289,18 +290,30 @@ export function withSharedMemory(module: Uint8Array): Uint8Array {
   return patched;
 }
 
+/** The module for this machine. */
+async function build(allowRelaxed: boolean): Promise<{ bytes: Bytes; relaxed: boolean }> {
+  const bytes = allowRelaxed ? await inflated(deflatedRelaxed) : undefined;
+  if (bytes && WebAssembly.validate(bytes)) return { bytes, relaxed: true };
+  return { bytes: await inflated(deflatedBaseline), relaxed: false };
+}
+
+async function inflated(deflated: Uint8Array): Promise<Bytes> {
+  const stream = new Blob([deflated as Bytes]).stream();
+  const whole = new Response(stream.pipeThrough(new DecompressionStream('deflate')));
+  return new Uint8Array(await whole.arrayBuffer());
+}
+
 /**
  * In a Worker at once: WebKitGTK 2.50 under load loses the promise of one instantiation in ten
  * there, and nothing waits for a Worker's thread. Pages have to be asynchronous.
  */
 async function instantiate(
-  bytes: Uint8Array,
+  bytes: Bytes,
   imports: WebAssembly.Imports,
 ): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
-  const source = bytes as Uint8Array<ArrayBuffer>;
   if (typeof document === 'undefined') {
-    const module = new WebAssembly.Module(source);
+    const module = new WebAssembly.Module(bytes);
     return { module, instance: new WebAssembly.Instance(module, imports) };
   }
-  return WebAssembly.instantiate(source, imports);
+  return WebAssembly.instantiate(bytes, imports);
 }

@@ -57,7 +57,7 @@ class Workshop {
     const abort = () => {
       throw new Error('abort');
     };
-    const source = withSharedMemory(bytes) as Uint8Array<ArrayBuffer>;
+    const source = withSharedMemory(bytes);
     const { module, instance } = await WebAssembly.instantiate(source, { env: { memory, abort } });
     const kernels = instance.exports as unknown as WasmKernels;
     const arena = new Arena(memory, kernels.heapBase());

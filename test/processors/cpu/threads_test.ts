@@ -55,9 +55,7 @@ const later = () => new Promise(resolve => setTimeout(resolve, 1));
 
 /** A memory with images and the kernels on it, here and in workers. */
 class Crew {
-  private readonly module = new WebAssembly.Module(
-    withSharedMemory(baselineBytes) as Uint8Array<ArrayBuffer>,
-  );
+  private readonly module = new WebAssembly.Module(withSharedMemory(baselineBytes));
   private readonly memory = new WebAssembly.Memory({ initial: 4, maximum: 1024, shared: true });
   private readonly kernels: WasmKernels;
   private readonly arena: Arena;
