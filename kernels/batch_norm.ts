@@ -9,6 +9,7 @@ import type { Named, Need, Spec } from '../src/graph/kernel.js';
 import type { GpuBuffer, GpuProcessor } from '../src/processors/gpu/processor.js';
 import { normaliseImage } from '../src/processors/gpu/programs/binary.js';
 import type { Call, Kernel } from '../src/processors/kernel.js';
+import { bandOfNumbers } from './bands.js';
 import { allFloat, channelRange, sizeOf } from './guards.js';
 
 const parameters = (inputs: Named<Spec>): Spec[] =>
@@ -45,6 +46,8 @@ export const batchNorm: Kernel = {
       needs[name] = channelRange(x, channels, from, to);
     return { inputs: needs };
   },
+
+  band: bandOfNumbers,
 
   cpu(cpu, call) {
     const { inputs, attributes, outputs } = call;

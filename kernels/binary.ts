@@ -18,6 +18,7 @@ import { quantisationOf } from '../src/processors/cpu/quantisation.js';
 import { binaryImage } from '../src/processors/gpu/programs/binary.js';
 import type { Call, Kernel } from '../src/processors/kernel.js';
 import type { Numbers } from '../src/processors/processor.js';
+import { bandOfNumbers } from './bands.js';
 import { allFloat, allNumeric, channelRange, sizeOf } from './guards.js';
 
 const ARITHMETIC = [
@@ -73,6 +74,7 @@ function binary(name: string, result?: DataType): Kernel {
     },
 
     slice,
+    band: bandOfNumbers,
 
     writesBytes: ({ inputs, outputs }) =>
       (name in BYTES && rowsOf(inputs, outputs[0])) || isOfANumber(name, inputs, outputs[0])

@@ -121,6 +121,12 @@ export const concat: Kernel = {
     return { inputs: needs };
   },
 
+  band({ inputs, attributes, outputs }, range) {
+    if (axisOf(inputs, attributes) === range.axis || range.axis > 1) return undefined;
+    if (range.axis >= outputs[0].shape.length - 1) return undefined;
+    return { inputs: Object.fromEntries(Object.keys(inputs).map(name => [name, range])) };
+  },
+
   putsSideBySide: ({ inputs, attributes, outputs: [y] }) =>
     axisOf(inputs, attributes) === y.shape.length - 1,
 

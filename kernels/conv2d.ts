@@ -7,14 +7,22 @@
  */
 import { backend_util } from '@tensorflow/tfjs-core';
 
-import type { Attributes, Named, Problem, Spec } from '../src/graph/kernel.js';
+import type { Attributes, Named, Problem, Range, SliceRule, Spec } from '../src/graph/kernel.js';
 import { endsInBytes, takesEpilogue, withActivation } from '../src/processors/cpu/activation.js';
 import { patchesOfConv } from '../src/processors/cpu/patches.js';
 import { product } from '../src/processors/cpu/product.js';
 import { convolve } from '../src/processors/gpu/convolve.js';
 import type { Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
-import { channelRange, expectAxis, expectBroadcast, expectFloat, expectRank } from './guards.js';
+import { bandOfWindows } from './bands.js';
+import {
+  channelRange,
+  expectAxis,
+  expectBroadcast,
+  expectFloat,
+  expectRank,
+  sizeOf,
+} from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
 const MIN_INT8_MACS = 1e5;
@@ -68,6 +76,12 @@ function slice({ inputs }: Problem, from: number, to: number) {
   };
 }
 
+function band(inputs: Named<Spec>, attributes: Attributes, range: Range): SliceRule | undefined {
+  const { preluActivationWeights: prelu } = inputs as { preluActivationWeights?: Spec };
+  if (prelu && sizeOf(prelu) > inputs.filter.shape[3]) return undefined;
+  return bandOfWindows(convInfo(inputs, attributes), attributes, range);
+}
+
 function macs({ inputs, outputs }: Problem): number {
   const [kh, kw, ci] = inputs.filter.shape as number[];
   return outputs[0].shape.reduce((a, b) => a * b, 1) * kh * kw * ci;
@@ -79,6 +93,7 @@ const rules = {
   accepts,
   infer,
   slice,
+  band: ({ inputs, attributes }, range) => band(inputs, attributes, range),
   macs,
   quantises: problem => macs(problem) >= MIN_INT8_MACS,
 

@@ -13,7 +13,8 @@ import type { CpuBuffer } from '../src/processors/cpu/processor.js';
 import { convolve } from '../src/processors/gpu/convolve.js';
 import type { Argument, Kernel } from '../src/processors/kernel.js';
 import { fusedOnGpu, hasGpuActivation } from '../src/processors/kernel.js';
-import { channelRange, expectAxis, expectBroadcast, expectRank } from './guards.js';
+import { bandOfWindows } from './bands.js';
+import { channelRange, expectAxis, expectBroadcast, expectRank, sizeOf } from './guards.js';
 
 /** Work below which int8 does not pay for its quantisation pass. */
 const MIN_INT8_MACS = 1e3;
@@ -76,6 +77,12 @@ const rules = {
         ...(prelu ? { preluActivationWeights: channelRange(prelu, channels, from, to) } : {}),
       },
     };
+  },
+
+  band({ inputs, outputs, attributes }, range) {
+    const { preluActivationWeights: prelu } = inputs as { preluActivationWeights?: Spec };
+    if (prelu && sizeOf(prelu) > outputs[0].shape[3]) return undefined;
+    return bandOfWindows(convInfo(inputs, attributes), attributes, range);
   },
 
   grain: ({ inputs }) => inputs.filter.shape[3],

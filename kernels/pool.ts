@@ -10,6 +10,7 @@ import { averageBytes } from '../src/processors/cpu/means.js';
 import { windowOf } from '../src/processors/gpu/convolve.js';
 import { poolImage } from '../src/processors/gpu/programs/pool.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { bandOfWindows } from './bands.js';
 import { allFloat, expectRank } from './guards.js';
 
 /** Codes of `f32Pool`. */
@@ -55,6 +56,12 @@ function pool(name: keyof typeof OPS): Kernel {
     },
 
     slice: (_, from, to) => ({ inputs: { x: { axis: 3, from, to } } }),
+
+    band({ inputs, attributes }, range) {
+      const info = poolInfo(inputs, attributes);
+      if (!windowsHaveCells(info)) return undefined;
+      return bandOfWindows(info, attributes, range);
+    },
 
     writesBytes: () => (name === 'MaxPool' ? 'same' : 'blend'),
 

@@ -8,6 +8,7 @@ import { unaryOps } from '../src/processors/cpu/elementwise.js';
 import { clampBytes, lookUp } from '../src/processors/cpu/lookup.js';
 import { unaryImage } from '../src/processors/gpu/programs/unary.js';
 import type { Kernel } from '../src/processors/kernel.js';
+import { bandOfNumbers } from './bands.js';
 import { allFloat, sizeOf } from './guards.js';
 
 /** The parameters p0 and p1 of `f32Unary`, from the attributes. */
@@ -53,6 +54,8 @@ function unary(name: string): Kernel {
       const axis = outputs[0].shape.length - 1;
       return { inputs: { [Object.keys(inputs)[0]]: { axis, from, to } } };
     },
+
+    band: bandOfNumbers,
 
     writesBytes({ attributes }) {
       if (LOOKED_UP.includes(name)) return 'blend';

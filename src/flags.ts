@@ -8,7 +8,7 @@ import { env } from '@tensorflow/tfjs-core';
 import { FlagError } from './errors.js';
 
 /** `MULAYER_SPLIT`: a rule, or p, the CPU's share of each layer's output channels, 0 to 1. */
-export type Split = 'auto' | 'cpu' | 'gpu' | 'layer' | number;
+export type Split = 'auto' | 'cpu' | 'gpu' | 'layer' | 'bands' | number;
 
 /** `MULAYER_PRECISION`: the CPU's arithmetic. */
 export type Precision = 'auto' | 'int8' | 'float32';
@@ -34,7 +34,7 @@ const oneOf = (...names: string[]) => ({
   valid: (value: unknown) => names.includes(value as string),
 });
 
-const SPLITS = oneOf('auto', 'cpu', 'gpu', 'layer');
+const SPLITS = oneOf('auto', 'cpu', 'gpu', 'layer', 'bands');
 
 const FLAGS: Record<string, Flag> = {
   /** Who runs what: see {@link Split}. */

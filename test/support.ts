@@ -234,7 +234,7 @@ function placementOf(y: tf.Tensor, { split }: Way, { grain = 1, onGpu = true }: 
   const channels = y.shape.at(-1) ?? 1;
   if (split === 'cpu' || !hasGpu() || !onGpu) return { where: 'cpu', cut: channels } as const;
   if (split === 'gpu') return { where: 'gpu', cut: 0 } as const;
-  const cut = grain === 0 ? 0 : roundCut(channels, split, grain);
+  const cut = grain === 0 ? 0 : roundCut(channels, split as number, grain);
   return cut === 0
     ? ({ where: 'cpu', cut: channels } as const)
     : ({ where: 'split', cut } as const);

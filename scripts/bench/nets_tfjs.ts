@@ -92,7 +92,8 @@ function compute(layer: Layer, inputs: tf.Tensor4D[], weights: readonly Weights[
         activation: layer.activation,
       });
     case 'dense': {
-      const a: tf.Tensor2D = tf.reshape(x, [1, x.size]);
+      const [n] = x.shape;
+      const a: tf.Tensor2D = tf.reshape(x, [n, x.size / n]);
       return tf.fused.matMul({
         a,
         b: filter,

@@ -194,8 +194,8 @@ interface ConvOptions {
   from?: number;
 }
 
-function vggConvolutions(): Builder {
-  const net = new Builder(224, 224, 3);
+function vggConvolutions(size = 224): Builder {
+  const net = new Builder(size, size, 3);
   const blocks = [
     [64, 64],
     [128, 128],
@@ -210,16 +210,16 @@ function vggConvolutions(): Builder {
   return net;
 }
 
-function vgg16(): Builder {
-  const net = vggConvolutions();
+function vgg16(size = 224): Builder {
+  const net = vggConvolutions(size);
   net.dense(4096, 'relu');
   net.dense(4096, 'relu');
   net.dense(1000, 'linear');
   return net;
 }
 
-function alexnet(): Builder {
-  const net = new Builder(227, 227, 3);
+function alexnet(size = 227): Builder {
+  const net = new Builder(size, size, 3);
   net.conv(11, 96, { stride: 4, padding: 'valid' });
   net.maxPool(3, 2, 'valid');
   net.conv(5, 256, { groups: 2 });
@@ -234,8 +234,8 @@ function alexnet(): Builder {
   return net;
 }
 
-function googlenet(): Builder {
-  const net = new Builder(224, 224, 3);
+function googlenet(size = 224): Builder {
+  const net = new Builder(size, size, 3);
   /** Channels: of the 1x1; before and of the 3x3; before and of the 5x5; after the pooling. */
   const inception = (...[one, before3, three, before5, five, pooled]: number[]) => {
     const from = net.last;
@@ -267,8 +267,8 @@ function googlenet(): Builder {
   return net;
 }
 
-function squeezenet(): Builder {
-  const net = new Builder(224, 224, 3);
+function squeezenet(size = 224): Builder {
+  const net = new Builder(size, size, 3);
   const fire = (squeeze: number, expand: number) => {
     const from = net.conv(1, squeeze);
     net.concat(net.conv(1, expand, { from }), net.conv(3, expand, { from }));
@@ -290,8 +290,8 @@ function squeezenet(): Builder {
   return net;
 }
 
-function mobilenet(): Builder {
-  const net = new Builder(224, 224, 3);
+function mobilenet(size = 224): Builder {
+  const net = new Builder(size, size, 3);
   net.conv(3, 32, { stride: 2, activation: 'relu6' });
   // Channels and stride of each pair of a depthwise and a 1x1 convolution.
   const pairs: [number, number][] = [
@@ -326,8 +326,9 @@ const BUILDERS = {
 
 export type TopologyName = keyof typeof BUILDERS;
 
-export function topology(name: TopologyName): Topology {
-  return { name, layers: BUILDERS[name]().layers };
+/** @param size rows and columns of the input, where they shall be others than the paper's. */
+export function topology(name: TopologyName, size?: number): Topology {
+  return { name, layers: BUILDERS[name](size).layers };
 }
 
 /**

@@ -33,7 +33,7 @@ export interface Range {
 /** What a slice of the output needs of one input: all of it, a range of one axis, or nothing. */
 export type Need = 'whole' | 'nothing' | Range;
 
-/** What output channels [from, to) of a call need. */
+/** What a part of the output of a call needs. */
 export interface SliceRule {
   readonly inputs: Named<Need>;
   /** The attributes of the smaller call, where they differ. */
@@ -62,6 +62,11 @@ export interface Rules {
   infer(inputs: Named<Spec>, attributes: Attributes): Spec[];
   /** How output channels (the last axis) can be computed alone; absent or undefined: they cannot. */
   slice?(problem: Problem, from: number, to: number): SliceRule | undefined;
+  /**
+   * How images (axis 0) or rows (axis 1) of the result can be computed alone: with those of its
+   * inputs that they look at. Absent or undefined: they cannot.
+   */
+  band?(problem: Problem, range: Range): SliceRule | undefined;
   /** A cut of the output channels must be a multiple of this; 1 when absent. */
   grain?(problem: Problem): number;
   /** Whether the result is the inputs, side by side along the last axis. */

@@ -1,6 +1,6 @@
 /**
  * A value is what a tensor's data id stands for: not yet computed (it has a producer), or lying
- * somewhere: whole on the CPU, whole on the GPU, both, or one slice of its channels on each.
+ * somewhere: whole on the CPU, whole on the GPU, both, or one slice of it on each.
  *
  *            refs: tensors of the user        uses: recorded nodes still to run
  *                       \                      /
@@ -18,10 +18,20 @@ export interface Buffer {
   free(): void;
 }
 
-/** A value cut along its last axis: channels [0, cut) on the CPU, [cut, channels) on the GPU. */
+/**
+ * A value cut along an axis: [0, to) on the CPU, [from, length) on the GPU. Of channels nothing is on
+ * both; of rows there may be some, which layers to come will look at from either side.
+ *
+ *     rows  0 ──────────── from ──── to ──────────── h
+ *           CPU ─────────────────────┤
+ *                          ├───────────────────── GPU
+ */
 export interface Slices {
-  readonly cut: number;
-  readonly cpu: Buffer;
+  readonly axis: number;
+  readonly to: number;
+  readonly from: number;
+  /** Absent as long as only the GPU's has been submitted. */
+  readonly cpu?: Buffer;
   readonly gpu: Buffer;
   /** Of a CPU's slice of bytes: told the range of both where the GPU's has left that of the bytes. */
   readonly learn?: ((seen: readonly [number, number]) => void) | undefined;
@@ -66,7 +76,7 @@ export class Value {
   free(): void {
     this.cpu?.free();
     this.gpu?.free();
-    this.slices?.cpu.free();
+    this.slices?.cpu?.free();
     this.slices?.gpu.free();
     for (const buffer of this.derived.values()) buffer.free();
     this.derived.clear();

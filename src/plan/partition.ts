@@ -7,9 +7,8 @@
  * | gpu, 0 | GPU where it can | GPU where it can |
  * | p | both: channels [0, p·C) on the CPU | keep the slices of their input, else CPU |
  * | layer | GPU from LAYER_MACS on, else CPU | where their input is |
- * | auto | one of the above, found by trial (`trial.ts`) where there is a real GPU; else cpu | |
- *
- * `layer` is a plain rule for now; the cost model takes its place.
+ * | bands | chains of both, whole stretches of one (`bands.ts`) | the same |
+ * | auto | cpu, gpu or bands, found by trial (`trial.ts`) where there is a real GPU; else cpu | |
  */
 import type { Split } from '../flags.js';
 import type { Node, Use } from '../graph/graph.js';
@@ -33,10 +32,18 @@ export interface Device {
 const CPU: Placement = { where: 'cpu' };
 const GPU: Placement = { where: 'gpu' };
 
-/** A split with a rule of its own; `auto` is resolved to one of them first. */
-export type Rule = Exclude<Split, 'auto'>;
+/** Bands by the times of whole runs, the GPU taken to be so many times slower than it was in them. */
+export interface Bands {
+  readonly gpu: number;
+}
 
-export function partition(nodes: readonly Node[], rule: Rule, device: Device): Placement[] {
+/** A split with a rule of its own; `auto` and `bands` are resolved to one of them first. */
+export type Rule = Exclude<Split, 'auto' | 'bands'> | Bands;
+
+/** A rule that goes from node to node. */
+export type NodeRule = Exclude<Rule, Bands>;
+
+export function partition(nodes: readonly Node[], rule: NodeRule, device: Device): Placement[] {
   const placed = new Map<Value, Placement>();
   return nodes.map((node, index) => {
     const source = placed.get(largest(node).value);
@@ -49,7 +56,7 @@ export function partition(nodes: readonly Node[], rule: Rule, device: Device): P
 }
 
 /** @param source where the node's largest input was computed; undefined: given from outside. */
-function place(node: Node, rule: Rule, source: Placement | undefined): Placement {
+function place(node: Node, rule: NodeRule, source: Placement | undefined): Placement {
   if (rule === 'cpu' || rule === 1) return CPU;
   if (rule === 'gpu' || rule === 0) return GPU;
   const { kind } = node.kernel;

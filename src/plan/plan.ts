@@ -4,16 +4,23 @@
  */
 import type { Chain } from '../passes/fuse.js';
 import type { Observations } from '../passes/precision.js';
+import type { Settings } from '../flags.js';
 import { Trial } from './trial.js';
 
 /**
- * Where a node runs. `cut`: [0, cut) of the output's `axis` on the CPU, the others on the GPU; of its
- * channels, the last axis, when absent, which is all that is planned and run so far.
+ * Where a node runs. `cut`: [0, cut) of the output's `axis` on the CPU, [from, length) on the GPU. The
+ * axis is that of the channels, the last one, when absent; 0 are images, 1 rows. `from` is `cut` when
+ * absent; below it, rows in between are computed on both.
  */
 export type Placement =
   | { readonly where: 'cpu' }
   | { readonly where: 'gpu' }
-  | { readonly where: 'split'; readonly axis?: number; readonly cut: number };
+  | {
+      readonly where: 'split';
+      readonly axis?: number;
+      readonly cut: number;
+      readonly from?: number;
+    };
 
 /** What earlier runs taught about one node. */
 export interface Layer {
@@ -46,8 +53,8 @@ export class Plan {
   chains: readonly Chain[] | undefined;
   /** Values that could have been folded in an earlier run: constant, should they come again. */
   readonly constants = new WeakSet();
-  /** How `MULAYER_SPLIT=auto` finds its split. */
-  readonly trial = new Trial();
+  /** See {@link trialFor}. */
+  private readonly trials = new Map<string, Trial>();
   /** 16 bits were not enough for its numbers on the GPU, or there was a NaN: from then on 32. */
   isWide = false;
   private placements: readonly Placement[] | undefined;
@@ -67,6 +74,14 @@ export class Plan {
       this.placedFor = circumstances;
     }
     return this.placements;
+  }
+
+  /** How `MULAYER_SPLIT=auto` finds its split; what is fastest may be another with other threads. */
+  trialFor({ precision }: Settings, threads: number): Trial {
+    const key = `${threads} ${precision}`;
+    const trial = this.trials.get(key) ?? new Trial();
+    this.trials.set(key, trial);
+    return trial;
   }
 
   /** Makes the next run measure errors and ranges anew. */

@@ -27,8 +27,8 @@ export interface Processor<B extends Buffer = Buffer> {
   /** Elements [from, to) of one axis. */
   slice(buffer: B, spec: Spec, axis: number, from: number, to: number): B;
 
-  /** Parts side by side along the last axis. */
-  join(parts: readonly B[], specs: readonly Spec[], whole: Spec): B;
+  /** Parts side by side along an axis. */
+  join(parts: readonly B[], specs: readonly Spec[], whole: Spec, axis: number): B;
 
   /** Runs a call, or submits it: the results may only be there after `settled`. */
   run(kernel: Kernel, call: Call<B>): B[];

@@ -10,17 +10,19 @@
 import { env } from '@tensorflow/tfjs-core';
 
 import type { Settings, Split } from '../flags.js';
-import type { Graph, Node } from '../graph/graph.js';
+import type { Graph, Node, Use } from '../graph/graph.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
 import { chooseInt8, FAR, Observation, Observations, sharesOf } from '../passes/precision.js';
 import type { Place } from '../passes/rooms.js';
 import { placeRooms } from '../passes/rooms.js';
+import { planBands } from '../plan/bands.js';
 import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
+import type { Trial } from '../plan/trial.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuProcessor } from '../processors/cpu/processor.js';
 import type { Range } from '../processors/cpu/quantisation.js';
@@ -42,6 +44,9 @@ import { Transfers } from './transfers.js';
 
 /** Milliseconds of the main thread from which the page may want a turn before a step. */
 const LONG_MS = 1;
+
+/** `MULAYER_SPLIT=bands`: by the work there is. */
+const EVEN: Rule = { gpu: 1 };
 
 /** What the passes have found, for each step. */
 interface Found {
@@ -133,15 +138,14 @@ export class Executor {
     const isHalf = settings.precision !== 'float32' && !plan.isWide;
     this.gpu?.beginRun(isHalf);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
-    const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, nodes);
+    const trial = plan.trialFor(settings, this.cpu.threads);
+    const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, trial, nodes);
     const observing = plan.runs === 0 || this.isCalibrating;
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
     const order = steps.map(({ node }) => node);
     const placements = plan.place(this.circumstances(rule, steps), () =>
-      partition(order, rule, {
-        gpuCan: (node, i) => !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node),
-      }),
+      this.partition(steps, rule, plan, trial),
     );
     const repeats = !gpuMayRun && !observing && !isRehearsal;
     const scene = { key: keyOfScene(settings), steps, plan };
@@ -185,13 +189,35 @@ export class Executor {
       run = { ...all, bytes, keeper: undefined, rooms: rooms() };
       yield* this.compute(run);
     } else if (keeper) for (const step of steps) this.retire(step);
-    if (settings.split === 'auto' && !run.observing && plan.trial.isRunning) {
+    if (settings.split === 'auto' && !run.observing && trial.isRunning) {
       yield* this.bringHome(nodes);
-      plan.trial.add(rule, performance.now() - start);
+      trial.add(rule, performance.now() - start, this.timesOf(steps));
     }
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.ms = performance.now() - start;
+  }
+
+  /** Milliseconds of the steps of the last run, by the node they end with. */
+  private timesOf(steps: readonly Step[]): ReadonlyMap<number, number> {
+    // A step that nobody wanted has no row.
+    const areAll = steps.length === this.layers.length;
+    return new Map(areAll ? steps.map(({ at }, i) => [at, this.layers[i].ms]) : []);
+  }
+
+  private partition(
+    steps: readonly Step[],
+    rule: Rule,
+    plan: Plan,
+    trial: Trial,
+  ): readonly Placement[] {
+    const order = steps.map(({ node }) => node);
+    const gpuCan = (node: Node, i: number) =>
+      !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node);
+    if (typeof rule !== 'object') return partition(order, rule, { gpuCan });
+    const at = steps.map(step => step.at);
+    const prices = trial.prices(order, at, rule.gpu);
+    return planBands(order, prices, i => gpuCan(order[i], i)).placements;
   }
 
   /** The GPU's programs that will read bytes: after the first inference, when there are some. */
@@ -281,9 +307,10 @@ export class Executor {
   /** Whether a step is only issued when all before it are over. */
   private isAlone(run: Run, index: number): boolean {
     const { node, at } = run.steps[index];
-    if (run.placements[index].where !== 'cpu' || run.observing) return true;
+    const placement = run.placements[index];
+    if ((placement.where !== 'cpu' && !isUnderWay(node)) || run.observing) return true;
     // What a lowering would wait for, the page need not.
-    if (run.plan.layers[at].looks || this.lowering.mustReadBack(node)) return true;
+    if (run.plan.layers[at].looks || this.lowering.mustReadBack(node, placement)) return true;
     // What is learned from an input must not have to be computed again.
     return this.isNews(run, index);
   }
@@ -293,7 +320,8 @@ export class Executor {
     const placement = run.placements[index];
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { bytes: 0 };
-    if (placement.where !== 'gpu' && this.lowering.mustReadBack(node)) yield 'gpu';
+    if (placement.where !== 'gpu' && this.lowering.mustReadBack(node, placement)) yield 'gpu';
+    if (isBand(placement) && !isUnderWay(node)) this.submitBands(run, index);
     if (layer.isLong) yield 'long';
     const { waits } = this.cpu;
     const start = performance.now();
@@ -304,6 +332,24 @@ export class Executor {
     if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     const bytes = node.outputs.reduce((sum, { cpu }) => sum + (cpu?.bytes ?? 0), 0);
     return { bytes, row, guarded };
+  }
+
+  /**
+   * Submits the GPU's bands of this step and of those after it, so that it is at work while the CPU goes
+   * through its own. What it refuses it will refuse again when that step is there.
+   */
+  private submitBands({ steps, placements }: Run, from: number): void {
+    try {
+      for (let i = from; i < steps.length; i++) {
+        const [{ node }, placement] = [steps[i], placements[i]];
+        if (!isBand(placement) || !Object.values(node.inputs).every(isThere)) break;
+        if (node.outputs[0].slices) continue;
+        this.lowering.submit(node, placement);
+      }
+    } catch {
+      // Told by the step.
+    }
+    this.gpu!.flush();
   }
 
   /** The step is done, and needs its inputs no longer. */
@@ -339,11 +385,12 @@ export class Executor {
   }
 
   /** What `auto` means for this graph, now. */
-  private resolve(split: Split, plan: Plan, nodes: readonly Node[]): Rule {
+  private resolve(split: Split, plan: Plan, trial: Trial, nodes: readonly Node[]): Rule {
+    if (split === 'bands') return EVEN;
     if (split !== 'auto') return split;
     const gpuIsReal = !!this.gpu && !this.gpu.isSoftware && !this.gpu.isLost;
     const worthIt = gpuIsReal && plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS;
-    return worthIt ? plan.trial.next() : 'cpu';
+    return worthIt ? trial.next() : 'cpu';
   }
 
   /** Results that lie on the GPU come to the CPU, where their reader will want them. */
@@ -381,7 +428,7 @@ export class Executor {
     const fused = steps.flatMap(({ members: { length }, at }) =>
       length > 1 ? `${at}-${length}` : [],
     );
-    return `${rule} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'} ${fused.join()}`;
+    return `${JSON.stringify(rule)} ${this.cpu.threads} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'} ${fused.join()}`;
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
@@ -408,7 +455,7 @@ export class Executor {
         const mayBeBytes =
           settings.precision !== 'float32' &&
           (isBlend || this.mayBeInt8(node, placement, settings));
-        if (placement.where !== 'cpu') yield* this.cpuDone();
+        if (placement.where !== 'cpu' && !isBand(placement)) yield* this.cpuDone();
         if (run.observing && mayBeBytes) yield* this.learnRange(node, layer);
       } catch (error) {
         if (placement.where === 'cpu') throw error;
@@ -422,14 +469,13 @@ export class Executor {
       for (const value of node.outputs) value.error = error as Error;
     }
     const [output] = node.outputs;
-    const channels = output.shape.at(-1) ?? 1;
     const { where } = taken;
     const row: LayerReport = {
       op: node.kernel.name,
       fused: [],
       shape: [...output.shape],
       where,
-      p: taken.where === 'split' ? taken.cut / channels : where === 'cpu' ? 1 : 0,
+      p: taken.where === 'split' ? shareOf(taken, output) : where === 'cpu' ? 1 : 0,
       precision: int8 ? 'int8' : where === 'gpu' && this.gpu!.half ? 'f16' : 'float32',
       quantised: !!cpuPart(node)?.written,
       macs: node.kernel.macs?.(node) ?? 0,
@@ -485,13 +531,14 @@ export class Executor {
   }
 
   /** Whether the input of a layer chosen for int8 is of another scale than all that were observed. */
-  private isNews({ steps, settings, plan }: Run, index: number): boolean {
+  private isNews(run: Run, index: number): boolean {
+    const { steps, settings, plan } = run;
     const { node, at } = steps[index];
     const { observations, int8 } = plan.layers[at];
     if (settings.precision !== 'auto' || !int8) return false;
     if (Object.values(node.inputs).some(({ value }) => value.error)) return false;
     const known = observations.get(weightsOf(node));
-    const scale = known && scaleOf(this.lowering.cpuCall(node, undefined, false));
+    const scale = known && scaleOf(this.cpuCall(run, index));
     return scale !== undefined && !known!.near(scale);
   }
 
@@ -508,12 +555,12 @@ export class Executor {
     const known = layer.observations.get(weightsOf(node));
     if (known && !layer.int8 && !run.observing) return false;
     if (this.isNews(run, index)) run.observing = true;
-    const scale = scaleOf(this.lowering.cpuCall(node, undefined, false));
+    const scale = scaleOf(this.cpuCall(run, index));
     if (scale === undefined) return true;
     let observation = known?.near(scale);
     if (!observation || run.observing) {
       observation ??= new Observation(scale);
-      yield* this.measure(node, observation);
+      yield* this.measure(run, index, observation);
     }
     const expected = layer.noise ?? Infinity;
     layer.observations.set(weightsOf(node), (known ?? new Observations()).add(observation));
@@ -531,12 +578,19 @@ export class Executor {
     );
   }
 
-  /** Measures what int8 does to the whole layer on the CPU. */
-  private *measure(node: Node, observation: Observation): Generator<Pause, void> {
-    const kernel = this.lowering.kernelOf(node);
+  /** The call of a whole layer on the CPU; of its band where that is all the CPU has of the input. */
+  private cpuCall({ steps, placements }: Run, index: number) {
+    const [{ node }, placement] = [steps[index], placements[index]];
+    const slice = isBand(placement) ? this.lowering.cpuSlice(node, placement) : undefined;
+    return this.lowering.cpuCall(node, slice, false);
+  }
+
+  /** Measures what int8 does to the whole layer, or its band, on the CPU. */
+  private *measure(run: Run, index: number, observation: Observation): Generator<Pause, void> {
+    const kernel = this.lowering.kernelOf(run.steps[index].node);
     const { cpu } = this;
     const done = () => this.cpuDone();
-    yield* observe(observation, this.lowering.cpuCall(node, undefined, false), function* (call) {
+    yield* observe(observation, this.cpuCall(run, index), function* (call) {
       const [buffer] = kernel.cpu(cpu, call);
       yield* done();
       return buffer;
@@ -590,6 +644,8 @@ export class Executor {
     const better = betterRange(range, guarded.spread);
     if (!better || placements[index].where === 'cpu' || widthOf(better) > widthOf(range))
       return !!better;
+    // A band says little of the others, and they stay where they are.
+    if (isBand(placements[index])) return false;
     // It hardly fills its range, but it is a part: the GPU's may.
     const [output] = node.outputs;
     this.transfers.onCpu(output);
@@ -643,6 +699,23 @@ function isInt8(node: Node, { weights, int8 }: Layer, { precision }: Settings): 
 /** What of the flags decides which kernels are called, once a graph is placed on the CPU. */
 const keyOfScene = ({ precision, budget }: Settings): string =>
   `${precision} ${budget} ${env().get('MULAYER_DOT') as string}`;
+
+type Band = Extract<Placement, { where: 'split' }> & { readonly axis: number };
+
+/** Whether images or rows are split, not channels. */
+const isBand = (placement: Placement): placement is Band =>
+  placement.where === 'split' && placement.axis !== undefined;
+
+/** Whether the GPU's part of a step has been submitted, and the CPU's has not. */
+const isUnderWay = ({ outputs: [{ slices }] }: Node): boolean => !!slices && !slices.cpu;
+
+/** Whether there is something to submit with: numbers, or a part of them on the GPU. */
+const isThere = ({ value: { pending, slices } }: Use): boolean => !pending || !!slices;
+
+/** The CPU's share of a split node. */
+function shareOf({ axis, cut }: Extract<Placement, { where: 'split' }>, { shape }: Value): number {
+  return cut / (shape.at(axis ?? -1) ?? 1);
+}
 
 const valuesOf = (steps: readonly Step[]): ReadonlySet<Value> =>
   new Set(steps.flatMap(({ node }) => node.outputs));

@@ -39,9 +39,14 @@ export class Lowering {
     return this.gpu.supports(kernel, Object.values(node.inputs), node.outputs);
   }
 
-  /** Whether the CPU can only have one of the node's inputs by a blocking read-back. */
-  mustReadBack(node: Node): boolean {
-    return Object.values(node.inputs).some(({ value }) => this.transfers.onlyOnGpu(value));
+  /** Whether the CPU can only have what it needs of the node's inputs by a blocking read-back. */
+  mustReadBack(node: Node, placement: Placement): boolean {
+    const { inputs } = this.cpuSlice(node, placement)?.rule ?? { inputs: {} as Named<Need> };
+    return Object.entries(node.inputs).some(([name, use]) => {
+      const need = inputs[name] ?? 'whole';
+      if (need === 'nothing') return false;
+      return !this.transfers.hasOnCpu(use, need === 'whole' ? undefined : need);
+    });
   }
 
   /** Sees to it that the GPU's programs for these nodes are being compiled; some values are bytes. */
@@ -67,25 +72,37 @@ export class Lowering {
       const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
       node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
     } else {
-      const { cut } = placement;
-      const channels = node.outputs[0].shape.at(-1)!;
-      const right = { from: cut, to: channels, rule: kernel.slice!(node, cut, channels)! };
-      const left = { from: 0, to: cut, rule: kernel.slice!(node, 0, cut)! };
       // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
+      const left = this.cpuSlice(node, placement)!;
       const call = { ...this.cpuCall(node, left, int8), ...bytes };
-      const [gpu] = this.gpu!.run(kernel, this.gpuCall(node, right));
-      this.gpu!.flush();
-      try {
-        const [cpu] = this.cpu.run(kernel, call);
-        // What is only moved has the range of what it was.
-        const moved = Object.values(node.inputs).map(({ value }) => value.slices?.learn);
-        const learn = bytes?.learn ?? moved.find(tell => tell);
-        node.outputs[0].slices = { cut, cpu, gpu, learn };
-      } catch (error) {
-        gpu.free();
-        throw error;
+      const [output] = node.outputs;
+      if (!output.slices) {
+        this.submit(node, placement);
+        this.gpu!.flush();
       }
+      const cpu = this.cpu.run(kernel, call)[0];
+      // What is only moved has the range of what it was.
+      const moved = Object.values(node.inputs).map(({ value }) => value.slices?.learn);
+      const learn = bytes?.learn ?? moved.find(tell => tell);
+      output.slices = { ...output.slices!, cpu, learn };
     }
+  }
+
+  /** Submits the GPU's part of a split node, without waiting for the CPU's. */
+  submit(node: Node, placement: Split): void {
+    const [output] = node.outputs;
+    const axis = placement.axis ?? output.shape.length - 1;
+    const { cut, from = cut } = placement;
+    const right = sliceOf(node, { axis, from, to: output.shape[axis] });
+    const [gpu] = this.gpu!.run(this.kernelOf(node), this.gpuCall(node, right));
+    output.slices = { axis, to: cut, from, gpu };
+  }
+
+  /** The CPU's part of a split node. */
+  cpuSlice(node: Node, placement: Placement): Slice | undefined {
+    if (placement.where !== 'split') return undefined;
+    const { axis = node.outputs[0].shape.length - 1, cut } = placement;
+    return sliceOf(node, { axis, from: 0, to: cut });
   }
 
   /** The call of a node, or of a slice of it, on the CPU. */
@@ -113,11 +130,21 @@ export interface Bytes {
 export const cpuPart = ({ outputs: [{ cpu, slices }] }: Node): CpuBuffer | undefined =>
   (slices?.cpu ?? cpu) as CpuBuffer | undefined;
 
-/** Output channels [from, to) of a node, and what they need. */
+type Split = Extract<Placement, { where: 'split' }>;
+
+/** A part of a node's output, and what it needs. */
 interface Slice {
-  from: number;
-  to: number;
-  rule: SliceRule;
+  readonly range: Part;
+  readonly rule: SliceRule;
+}
+
+/** Of channels (the last axis), or of images or rows. */
+function sliceOf(node: Node, range: Part): Slice {
+  const isOfChannels = range.axis === node.outputs[0].shape.length - 1;
+  const rule = isOfChannels
+    ? node.kernel.slice!(node, range.from, range.to)!
+    : node.kernel.band!(node, range)!;
+  return { range, rule };
 }
 
 function callOf<B>(
@@ -132,8 +159,7 @@ function callOf<B>(
     if (need === 'nothing') continue;
     inputs[name] = need === 'whole' ? argument(use) : argument(use, need);
   }
-  const cut = (shape: readonly number[]) =>
-    slice ? cutShape(shape, { axis: shape.length - 1, from: slice.from, to: slice.to }) : shape;
+  const cut = (shape: readonly number[]) => (slice ? cutShape(shape, slice.range) : shape);
   return {
     name: node.kernel.name,
     inputs,

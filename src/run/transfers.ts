@@ -3,8 +3,8 @@
  *
  *     whole on CPU ◄── read-back, blocks ──  whole on GPU
  *           │      ── upload ──────────────►      │
- *     columns [0, cut) ──┐              ┌── columns [cut, C)
- *                        └─ join on either side ─┘
+ *     part [0, to) ──┐                  ┌── part [from, length)      of channels, rows or images
+ *                    └─ join on either side ─┘
  *
  * What travels are 32-bit floats; bytes (QUInt8) where the CPU has bytes or, of a result that lies on
  * both, a slice of bytes: then the GPU's slice becomes bytes of the same scale on its way. Should its
@@ -14,7 +14,7 @@ import { util } from '@tensorflow/tfjs-core';
 
 import type { Range, Spec } from '../graph/kernel.js';
 import type { Use } from '../graph/graph.js';
-import type { Buffer, Value } from '../graph/value.js';
+import type { Buffer, Slices, Value } from '../graph/value.js';
 import { UnsupportedError } from '../errors.js';
 import { copyStrided } from '../processors/cpu/moves.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
@@ -120,15 +120,25 @@ export class Transfers {
     return this.inner && !this.inner.has(value) ? this.cpu.heap.aside(make) : make();
   }
 
+  /** Whether the CPU has this part of a value, or all of it where no part is meant. */
+  hasOnCpu({ value, shape }: Use, range?: Range): boolean {
+    if (value.cpu || !this.onlyOnGpu(value)) return true;
+    const { slices } = value;
+    return (
+      !!range && !!slices?.cpu && isAlong(slices, value, shape, range) && range.to <= slices.to
+    );
+  }
+
   private partOnCpu(value: Value, shape: readonly number[], range: Range): CpuBuffer {
     const { axis, from, to } = range;
-    const { slices } = value;
-    if (slices && from === 0 && to === slices.cut && isLastAxis(value, shape, axis)) {
-      return slices.cpu as CpuBuffer;
-    }
-    return derive(value, `cpu:${shape.join()}:${axis}:${from}:${to}`, () =>
-      this.cpu.slice(this.onCpu(value), { shape, dtype: value.dtype }, axis, from, to),
-    );
+    const { slices, dtype } = value;
+    const isThere = slices?.cpu && isAlong(slices, value, shape, range) && to <= slices.to;
+    if (isThere && from === 0 && to === slices.to) return slices.cpu as CpuBuffer;
+    return derive(value, `cpu:${shape.join()}:${axis}:${from}:${to}`, () => {
+      if (!isThere) return this.cpu.slice(this.onCpu(value), { shape, dtype }, axis, from, to);
+      const mine = cutShape(shape, { axis, from: 0, to: slices.to });
+      return this.cpu.slice(slices.cpu as CpuBuffer, { shape: mine, dtype }, axis, from, to);
+    });
   }
 
   private partOnGpu(value: Value, shape: readonly number[], range: Range): GpuBuffer {
@@ -137,10 +147,22 @@ export class Transfers {
     const { slices } = value;
     const part = { shape: cutShape(shape, range), dtype: value.dtype };
     const name = `gpu:${shape.join()}:${axis}:${from}:${to}`;
-    if (from === slices?.cut && to === shape[axis] && isLastAxis(value, shape, axis)) {
+    if (slices && isAlong(slices, value, shape, range) && from >= slices.from) {
       const slice = slices.gpu as GpuBuffer;
-      if (sameShape(shape, value.shape)) return slice;
-      return derive(value, name, () => this.theGpu().reshape(slice, part));
+      const mine = cutShape(shape, { axis, from: slices.from, to: shape[axis] });
+      const isWhole = from === slices.from && to === shape[axis];
+      if (isWhole && sameShape(shape, value.shape)) return slice;
+      return derive(value, name, () =>
+        isWhole
+          ? this.theGpu().reshape(slice, part)
+          : this.theGpu().slice(
+              slice,
+              { shape: mine, dtype: value.dtype },
+              axis,
+              from - slices.from,
+              to - slices.from,
+            ),
+      );
     }
     return derive(value, name, () => {
       if (value.gpu) {
@@ -161,7 +183,7 @@ export class Transfers {
     if (!textures.some(isOther)) return;
     this.onCpu(value);
     value.gpu?.free();
-    value.slices?.cpu.free();
+    value.slices?.cpu?.free();
     value.slices?.gpu.free();
     value.gpu = value.slices = undefined;
     for (const [name, buffer] of value.derived) {
@@ -175,8 +197,11 @@ export class Transfers {
     const bytes = this.joinBytes(value);
     if (bytes) return bytes;
     const [left, right] = sliceSpecs(value);
-    const read = this.cpu.upload(this.readBack(value.slices!.gpu as GpuBuffer), right);
-    const whole = this.cpu.join([value.slices!.cpu as CpuBuffer, read], [left, right], value);
+    const slices = value.slices!;
+    const theirs = this.ofGpuAlone(value);
+    const read = this.cpu.upload(this.readBack(theirs), right);
+    const parts = [slices.cpu as CpuBuffer, read];
+    const whole = this.cpu.join(parts, [left, right], value, slices.axis);
     read.free();
     return whole;
   }
@@ -184,11 +209,12 @@ export class Transfers {
   /** Undefined where the CPU's slice is no bytes, or the GPU's cannot be bytes of the same scale. */
   private joinBytes(value: Value): CpuBuffer | undefined {
     const slices = value.slices!;
-    const { cut, cpu, gpu } = slices;
+    const { axis, to: cut, cpu } = slices;
     const mine = (cpu as CpuBuffer).quantised;
-    const theirs = gpu as GpuBuffer;
+    if (!mine) return undefined;
+    const theirs = this.ofGpuAlone(value);
     const length = this.theGpu().downloadLength(theirs);
-    if (!mine || length === undefined) return undefined;
+    if (length === undefined) return undefined;
     return this.cpu.withScratch(length, pointer => {
       const to = this.cpu.heap.u8(pointer, length);
       const seen = this.theGpu().downloadBytes(theirs, mine, to);
@@ -204,26 +230,39 @@ export class Transfers {
       if (isBeyond || !isNumber) return undefined;
       if (mine.spread) slices.spread = whole;
       const { scale, zero } = mine;
-      const channels = value.shape.at(-1)!;
-      const rows = (cpu as CpuBuffer).size / cut;
+      const inner = util.sizeFromShape(value.shape.slice(axis + 1));
+      const [pitch, left] = [value.shape[axis] * inner, cut * inner];
+      const rows = (cpu as CpuBuffer).size / left;
       return this.cpu.fillBytes(value, { scale, zero }, ({ pointer: y }) => {
         const copy = (from: number, width: number, at: number) =>
-          copyStrided(this.cpu, 1, from, [width, 1], y + at, [channels, 1], [rows, width]);
-        copy(mine.pointer, cut, 0);
-        copy(pointer, channels - cut, cut);
+          copyStrided(this.cpu, 1, from, [width, 1], y + at, [pitch, 1], [rows, width]);
+        copy(mine.pointer, left, 0);
+        copy(pointer, pitch - left, left);
       });
     });
   }
 
   private joinOnGpu(value: Value): GpuBuffer {
     const [left, right] = sliceSpecs(value);
-    const sent = this.send(value.slices!.cpu as CpuBuffer, left);
-    const parts = [sent, value.slices!.gpu as GpuBuffer];
+    const slices = value.slices!;
+    const sent = this.send(slices.cpu as CpuBuffer, left);
+    const parts = [sent, this.ofGpuAlone(value)];
     // Bytes that the CPU has are guarded.
     const bytes = this.theGpu().half ? (value.cpu as CpuBuffer | undefined)?.quantised : undefined;
-    const whole = this.theGpu().join(parts, [left, right], value, bytes);
+    const whole = this.theGpu().join(parts, [left, right], value, slices.axis, bytes);
     sent.free();
     return whole;
+  }
+
+  /** The GPU's slice of a value, without what the CPU has too. */
+  private ofGpuAlone(value: Value): GpuBuffer {
+    const { axis, to, from, gpu } = value.slices!;
+    if (from === to) return gpu as GpuBuffer;
+    const { dtype, shape } = value;
+    return derive(value, `gpu:${shape.join()}:${axis}:${to}:${shape[axis]}`, () => {
+      const spec = { shape: cutShape(shape, { axis, from, to: shape[axis] }), dtype };
+      return this.theGpu().slice(gpu as GpuBuffer, spec, axis, to - from, shape[axis] - from);
+    });
   }
 
   private readBack(buffer: GpuBuffer) {
@@ -258,19 +297,23 @@ function areFinite(numbers: Numbers): boolean {
   return sum === 0;
 }
 
-/** A cut of the last axis means the same channels only while the last axis is the same. */
-function isLastAxis(value: Value, shape: readonly number[], axis: number): boolean {
-  return axis === shape.length - 1 && shape.at(-1) === value.shape.at(-1);
+/**
+ * Whether a part of a use is one along the axis in which its value is cut. Channels stay the same under
+ * another shape while the last axis is the same.
+ */
+function isAlong(slices: Slices, value: Value, shape: readonly number[], { axis }: Range): boolean {
+  const isOfChannels = axis === shape.length - 1 && slices.axis === value.shape.length - 1;
+  return isOfChannels
+    ? shape.at(-1) === value.shape.at(-1)
+    : axis === slices.axis && sameShape(shape, value.shape);
 }
 
-export function sliceSpecs(value: Value): [Spec, Spec] {
-  const axis = value.shape.length - 1;
-  const channels = value.shape[axis];
-  const { cut } = value.slices!;
-  const { dtype } = value;
+/** The CPU's part, and what the GPU alone has. */
+function sliceSpecs({ shape, dtype, slices }: Value): [Spec, Spec] {
+  const { axis, to } = slices!;
   return [
-    { shape: cutShape(value.shape, { axis, from: 0, to: cut }), dtype },
-    { shape: cutShape(value.shape, { axis, from: cut, to: channels }), dtype },
+    { shape: cutShape(shape, { axis, from: 0, to }), dtype },
+    { shape: cutShape(shape, { axis, from: to, to: shape[axis] }), dtype },
   ];
 }
 

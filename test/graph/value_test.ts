@@ -17,7 +17,7 @@ describe('Value', () => {
     const buffer = (name: string) => ({ bytes: 4, free: () => freed.push(name) });
     value.cpu = buffer('cpu');
     value.gpu = buffer('gpu');
-    value.slices = { cut: 2, cpu: buffer('left'), gpu: buffer('right') };
+    value.slices = { axis: 0, to: 2, from: 2, cpu: buffer('left'), gpu: buffer('right') };
     value.derived.set('packed', buffer('packed'));
     value.free();
     value.free();

@@ -1,7 +1,7 @@
 /** src/plan/partition.ts: who runs what. */
 import type { Node } from '../../src/graph/graph.js';
 import { LAYER_MACS, partition, roundCut, totalMacs } from '../../src/plan/partition.js';
-import type { Rule } from '../../src/plan/partition.js';
+import type { NodeRule } from '../../src/plan/partition.js';
 import { given, kernel, layer, Recorder, use } from '../graph/nodes.js';
 
 const relu = kernel('Relu');
@@ -11,7 +11,7 @@ const whole = kernel('Whole', { kind: 'mover', slice: () => undefined });
 /** Where each node runs: 'cpu', 'gpu', or the cut of a split. */
 function place(
   record: (recorder: Recorder) => void,
-  rule: Rule,
+  rule: NodeRule,
   gpuCan: (node: Node, i: number) => boolean = () => true,
 ): (string | number)[] {
   const recorder = new Recorder();

@@ -14,6 +14,7 @@ import type { Quantised } from './buffer.js';
 import type { Purpose } from './heap.js';
 import { Heap } from './heap.js';
 import type { Room } from './joint.js';
+import { copyStrided, moveElements } from './moves.js';
 import { defaultThreads } from './pool.js';
 import { NO_SPREAD, rangeOfSpread } from './quantisation.js';
 import type { Quantisation, Range } from './quantisation.js';
@@ -55,7 +56,7 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     return buffer; // Row-major numbers have no shape of their own.
   }
 
-  /** A view where the axis is the last one, else a copy. */
+  /** A view where the axis is the last one or the numbers are the user's, else a copy. */
   slice(
     buffer: CpuBuffer,
     { shape, dtype }: Spec,
@@ -64,21 +65,31 @@ export class CpuProcessor implements Processor<CpuBuffer> {
     to: number,
   ): CpuBuffer {
     const inner = util.sizeFromShape(shape.slice(axis + 1));
-    const view = CpuBuffer.view(buffer, shape[axis] * inner, from * inner, to * inner);
-    if (axis === shape.length - 1 || inner * (to - from) === 0) return view;
-    const numbers = view.numbers();
-    // Numbers on the heap move when it grows.
-    const isLent = buffer.isOnHeapOnly && view.isContiguous;
-    return CpuBuffer.ofNumbers(this.heap, dtype, isLent ? numbers.slice() : numbers);
+    const [pitch, first, width] = [shape[axis] * inner, from * inner, (to - from) * inner];
+    const view = CpuBuffer.view(buffer, pitch, first, first + width);
+    if (axis === shape.length - 1 || view.size === 0) return view;
+    if (!buffer.isOnHeapOnly) return CpuBuffer.ofNumbers(this.heap, dtype, view.numbers());
+    const part = { shape: shape.map((n, i) => (i === axis ? to - from : n)), dtype };
+    return moveElements(this, buffer, part, (x, y, bytes) =>
+      copyStrided(
+        this,
+        bytes,
+        x + first * bytes,
+        [pitch, 1],
+        y,
+        [width, 1],
+        [view.size / width, width],
+      ),
+    );
   }
 
-  join(parts: readonly CpuBuffer[], specs: readonly Spec[], whole: Spec): CpuBuffer {
+  join(parts: readonly CpuBuffer[], specs: readonly Spec[], whole: Spec, axis: number): CpuBuffer {
     const result = this.make(whole);
-    const to = whole.shape.at(-1)!;
+    const rowOf = ({ shape }: Spec) => util.sizeFromShape(shape.slice(axis));
     let at = 0;
     parts.forEach((part, i) => {
-      const width = specs[i].shape.at(-1)!;
-      this.copyColumns(part, width, result, to, at);
+      const width = rowOf(specs[i]);
+      this.copyColumns(part, width, result, rowOf(whole), at);
       at += width;
     });
     return result;

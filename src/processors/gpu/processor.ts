@@ -224,9 +224,9 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     parts: readonly GpuBuffer[],
     _specs: readonly Spec[],
     whole: Spec,
+    axis: number,
     quantisation?: Quantisation,
   ): GpuBuffer {
-    const axis = whole.shape.length - 1;
     const images = this.images(parts);
     if (images && this.hasImage(whole)) {
       return this.keep(joinImages(this.context!, images, whole.shape, axis, quantisation), whole);

@@ -84,7 +84,7 @@ describe('CpuProcessor', () => {
   it('joins parts along the last axis', () => {
     const [a, b] = [upload(1, 2, 5, 6), upload(3, 7)];
     const spec = (width: number) => ({ shape: [2, width], dtype: 'float32' }) as const;
-    const whole = cpu.join([a, b], [spec(2), spec(1)], spec(3));
+    const whole = cpu.join([a, b], [spec(2), spec(1)], spec(3), 1);
     expect([...cpu.download(whole)]).toEqual([1, 2, 3, 5, 6, 7]);
     for (const buffer of [a, b, whole]) buffer.free();
   });

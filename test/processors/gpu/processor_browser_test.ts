@@ -56,7 +56,7 @@ describe('GpuProcessor', () => {
       const whole = gpu.upload(numbers, spec(2, 3, 10));
       const left = gpu.slice(whole, spec(2, 3, 10), 2, 0, 3);
       const right = gpu.slice(whole, spec(2, 3, 10), 2, 3, 10);
-      const again = gpu.join([left, right], [spec(2, 3, 3), spec(2, 3, 7)], spec(2, 3, 10));
+      const again = gpu.join([left, right], [spec(2, 3, 3), spec(2, 3, 7)], spec(2, 3, 10), 2);
       expectNear(gpu.download(again), numbers);
       const flat = gpu.reshape(again, spec(60));
       expectNear(gpu.download(flat), numbers);
