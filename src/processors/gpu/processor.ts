@@ -327,8 +327,19 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   /** The images of buffers, made where they are not yet there; undefined where one cannot be. */
   images(buffers: readonly GpuBuffer[]): Image[] | undefined {
-    if (!buffers.every(({ spec }) => this.hasImage(spec))) return undefined;
-    return buffers.map(buffer => (buffer.image ??= this.enter(buffer)));
+    const images: Image[] = [];
+    for (const buffer of buffers) {
+      const image = this.image(buffer);
+      if (!image) return undefined;
+      images.push(image);
+    }
+    return images;
+  }
+
+  /** The same of one. */
+  image(buffer: GpuBuffer): Image | undefined {
+    if (buffer.image) return buffer.image;
+    return this.hasImage(buffer.spec) ? (buffer.image = this.enter(buffer)) : undefined;
   }
 
   /** A call as a program of ours; undefined where there is none for it. */
@@ -361,7 +372,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
    */
   activate(buffer: GpuBuffer, attributes: Attributes): GpuBuffer {
     const activation = activationOf(attributes);
-    const [image] = this.images([buffer]) ?? [];
+    const image = this.image(buffer);
     if (!activation || !image) throw new UnsupportedError('activation: expected an image of ours');
     return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }

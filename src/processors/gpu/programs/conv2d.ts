@@ -41,7 +41,7 @@ import {
   FLAT,
   FLAT_WIDTH,
   HEAD,
-  layoutInts,
+  layoutText,
   reader,
   readingBytes,
   result,
@@ -222,8 +222,8 @@ export function conv2d(
   const uniforms = {
     textures: { X: x.texture, ...(filter.texture && { W: filter.texture }), ...textures },
     ints: {
-      ...layoutInts('x', x.layout),
-      ...layoutInts('y', y.layout),
+      Tx: x.layout.ints,
+      Ty: y.layout.ints,
       ...(taps(window) > MAX_TAPS && {
         K: [kh, kw, strideH, strideW],
         O: [dilationH, dilationW, top, left],
@@ -287,8 +287,7 @@ function writtenText(kind: Kind, length: number): string {
   const [rows, columns] = [rowsOf(window), columnsOf(window)].map(texelsOf);
   return `
 uniform ${precision} sampler2DArray X;
-uniform ivec4 Lx, Dx;
-#ifdef BYTES_
+${layoutText('x')}#ifdef BYTES_
 uniform vec4 Qx;                    // zero point, scale
 ${precision} vec4 real(${precision} vec4 t) {
   ${precision} float zero = Qx.x;
