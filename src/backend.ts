@@ -55,6 +55,11 @@ export interface MulayerMemory {
   mulayerPackedBytes: number;
   /** Bytes of results on it: activations during an inference, afterwards tensors not yet disposed. */
   mulayerResultBytes: number;
+  /**
+   * Bytes kept on it from one inference to the next, and not counted above: where graphs that repeat
+   * themselves have their activations. Given back with the weights of the last of them.
+   */
+  mulayerArenaBytes: number;
   /** Bytes of the wasm memory, which never shrinks. */
   mulayerHeapSize: number;
   /** CPU threads at work, the caller's among them; workers start with the first large layer. */
@@ -164,6 +169,7 @@ export class MulayerBackend extends KernelBackend {
       mulayerHeapBytes: this.cpu.memory(),
       mulayerPackedBytes: this.cpu.heap.bytes.packed,
       mulayerResultBytes: this.cpu.heap.bytes.result,
+      mulayerArenaBytes: this.cpu.heap.kept,
       mulayerHeapSize: this.cpu.heap.size,
       mulayerThreads: this.cpu.threads,
       numBytesInGPU: this.gpu?.memory() ?? 0,

@@ -347,6 +347,7 @@ describe('memory', () => {
       'mulayerHeapBytes',
       'mulayerPackedBytes',
       'mulayerResultBytes',
+      'mulayerArenaBytes',
       'mulayerHeapSize',
       'numBytesInGPU',
       'mulayerTextures',

@@ -69,6 +69,7 @@ export class Graph {
 
   /** One reference less to a value; what nobody can reach any more is freed or forgotten. */
   release(value: Value): void {
+    if (value.wanted) return;
     const orphans = [value];
     for (let orphan = orphans.pop(); orphan; orphan = orphans.pop()) {
       if (orphan.wanted) continue;

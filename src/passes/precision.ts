@@ -81,6 +81,7 @@ export function ratioOf({ noise, signal }: Powers): number {
 export class Observation {
   private rows = 0;
   private mean: Float64Array | undefined;
+  private rounded: Float32Array | undefined;
   private powers: Powers = { noise: 0, signal: 0 };
 
   /** @param scale of the first input as bytes. */
@@ -91,14 +92,19 @@ export class Observation {
     return ratioOf(this.powers);
   }
 
-  /** Absent while there are too few numbers to tell a mean. */
+  /**
+   * Absent while there are too few numbers to tell a mean; the same array until there are more, since
+   * a layer makes its parameters anew for another one.
+   */
   get correction(): Float32Array | undefined {
-    return this.mean && this.rows >= MIN_ROWS ? Float32Array.from(this.mean) : undefined;
+    if (!this.mean || this.rows < MIN_ROWS) return undefined;
+    return (this.rounded ??= Float32Array.from(this.mean));
   }
 
   addMean(mean: Float64Array, rows: number): void {
     if (!mean.every(Number.isFinite) || rows === 0) return;
     this.rows += rows;
+    this.rounded = undefined;
     const old = this.mean ?? mean;
     this.mean = old.map((value, c) => value + ((mean[c] - value) * rows) / this.rows);
   }

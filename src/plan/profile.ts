@@ -5,24 +5,29 @@
  * All times are nanoseconds. The time of one call, `t` threads, `l` fragments at once:
  *
  *     CPU   call + ceil(tiles / t) * depth * perUnit[t]
+ *                + (results * perResult + weights * perWeight + copies * perCopy + far * perFar) / t
  *     GPU   draw + ceil(fragments / l) * depth * perUnit
  *     transfer of n bytes   a + b * n
  *
- * `cost.ts` says how many tiles and fragments a layer has. (CoDL, MobiSys 2022: a predictor that
+ * `cost.ts` says how many of each a layer has. (CoDL, MobiSys 2022: a predictor that
  * knows how the kernels round up beats one that counts multiply-accumulates.)
  */
 import { ProfileError } from '../errors.js';
 
 /**
  * Kernels whose units of work are alike. `product`: convolutions and matrix products; `pointwise`: those
- * of one tap, which have no neighbours to share loads with; `move`: touches bytes, computes nothing.
+ * of one tap, which have no neighbours to share loads with; `vector`: those of so few rows that they wait
+ * for weights; `polynomial`: element-wise functions that are one (sigmoid); `move`: touches bytes,
+ * computes nothing.
  */
 export const FAMILIES = [
   'product',
   'pointwise',
+  'vector',
   'depthwise',
   'pool',
   'elementwise',
+  'polynomial',
   'move',
 ] as const;
 export type Family = (typeof FAMILIES)[number];
@@ -43,7 +48,18 @@ export interface CpuUnit {
   readonly perUnit: Readonly<Record<string, number>>;
   /** Of a call, whatever its size. */
   readonly call: number;
+  /** Beside the units, one thread's time; 0 when absent, as all that follow. Of a number of the result. */
+  readonly perResult?: number;
+  /** Of a byte of weights. */
+  readonly perWeight?: number;
+  /** Of a number that is padded, or made a byte, before it is multiplied. */
+  readonly perCopy?: number;
+  /** Of a byte beyond those that a cache holds. */
+  readonly perFar?: number;
 }
+
+/** Times of a {@link CpuUnit} that may be absent. */
+export const MORE_CPU_TIMES = ['perResult', 'perWeight', 'perCopy', 'perFar'] as const;
 
 export interface GpuUnit {
   /** Time of a unit in each of the fragments that run at once. */
@@ -106,6 +122,9 @@ export function profileOf(json: unknown): Profile {
     positiveAt(`${path}.perUnit.${cpu.threads as number}`, times[String(cpu.threads)]);
     for (const [threads, ns] of Object.entries(times)) positiveAt(`${path}.perUnit.${threads}`, ns);
     notNegativeAt(`${path}.call`, unit.call);
+    for (const name of MORE_CPU_TIMES) {
+      if (unit[name] !== undefined) notNegativeAt(`${path}.${name}`, unit[name]);
+    }
   });
   if (root.gpu === undefined) return json as Profile;
   const gpu = objectAt('gpu', root.gpu);

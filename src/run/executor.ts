@@ -472,7 +472,10 @@ export class Executor {
     // The same when the run is repeated.
     const isConstant = (constant[index] ??= layer.weights.has(weightsOf(node)));
     const wanted = isConstant && isInt8(node, layer, settings);
-    if (isOpen || !isConstant) this.news++;
+    if (isOpen || !isConstant) {
+      this.news++;
+      run.take?.spoil();
+    }
     layer.weights.add(weightsOf(node));
     if (settings.precision === 'int8' || isOpen) return wanted && !run.observing;
     // Weights that are new each time, as in training, are measured once.
@@ -600,7 +603,7 @@ export class Executor {
     const { steps, plan, placements } = run;
     const { at, node } = steps[step.index];
     const layer = plan.layers[at];
-    run.take?.repeated();
+    run.take?.spoil();
     const better = betterRange(layer.range!, step.guarded!.spread!)!;
     // Whole steps of a range say little of a smaller one, and nothing of what is far beyond it.
     const isKnown = better.every(Number.isFinite) && widthOf(better) > widthOf(layer.range!);

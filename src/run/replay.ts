@@ -33,8 +33,8 @@ import type { LayerReport } from './report.js';
 /** Fewer steps are not worth it. */
 const LEAST_STEPS = 4;
 
-/** Recordings that come to nothing, until no more are made. */
-const MOST_FAILURES = 6;
+/** After a recording that came to nothing, twice as many runs are waited as before it, up to this. */
+const LONGEST_WAIT = 1024;
 
 /** A region is so much larger than what was in use at once, since blocks lie with gaps. */
 const GAPS = 1.2;
@@ -65,12 +65,13 @@ interface Result {
 
 export class Takes<Found> {
   private replay: Replay<Found> | undefined;
-  private failures = 0;
+  /** Runs until the next recording, and how many there were the last time. */
+  private wait = 0;
+  private waited = 1;
   /** Bytes of results and scratch at once; 0: not measured yet. */
   private peak = 0;
+  /** Of the run before. */
   private outside: readonly Value[] = [];
-  /** Inputs that were another value each time: `step name`. */
-  private readonly varying = new Set<string>();
 
   /** The replay, if this run can be one. */
   match(scene: Scene<Found>, cpu: CpuProcessor): Replay<Found> | undefined {
@@ -85,17 +86,17 @@ export class Takes<Found> {
 
   /** Before a run that is none: notes are to be taken of it, once all is known that it takes. */
   begin(scene: Scene<Found>, cpu: CpuProcessor): Take<Found> | undefined {
-    const outside = outsideOf(scene.steps);
-    const isKnown = this.outside.length === outside.length;
-    outside.forEach(({ step, name, value }, i) => {
-      if (isKnown && value !== this.outside[i]) this.varying.add(`${step} ${name}`);
-    });
-    this.outside = outside.map(({ value }) => value);
-    if (this.failures >= MOST_FAILURES || scene.steps.length < LEAST_STEPS) return undefined;
     const { heap } = cpu;
-    const region = isKnown && this.peak > 0 ? heap.regionOf(this.peak) : undefined;
     heap.watchPeak();
-    return region && new Take(scene, cpu, new Recorder(region), outside, this.varying);
+    const outside = outsideOf(scene.steps);
+    const before = this.outside;
+    this.outside = outside.map(({ value }) => value);
+    if (before.length !== outside.length || this.peak === 0 || this.wait-- > 0) return undefined;
+    const isNew = outside.map(({ value }, i) => value !== before[i]);
+    const live = liveOf(scene, new Set(outside.flatMap(({ step }, i) => (isNew[i] ? step : []))));
+    const [from, to] = longest(live.map(isLive => !isLive));
+    const region = to - from < LEAST_STEPS ? undefined : heap.regionOf(this.peak);
+    return region && new Take(scene, cpu, new Recorder(region), outside, live);
   }
 
   /** After such a run. */
@@ -103,7 +104,8 @@ export class Takes<Found> {
     this.peak = Math.max(this.peak, Math.ceil(cpu.heap.peak * GAPS));
     if (!take) return;
     this.replay = take.finish();
-    if (!this.replay) this.failures++;
+    this.waited = this.replay ? 1 : Math.min(2 * this.waited, LONGEST_WAIT);
+    this.wait = this.replay ? 0 : this.waited - 2;
     if (take.failure === TOO_SMALL) this.peak = Math.ceil(this.peak * GAPS);
   }
 }
@@ -126,16 +128,19 @@ export class Take<Found> {
   private readonly held: ReadonlySet<Value>;
   /** Where the values of this run come from. */
   private readonly origins: ReadonlyMap<Value, { step: number; output: number }>;
-  private isRepeated = false;
+  private isSpoilt = false;
+  /** What was known of the steps when the run began. */
+  private readonly known: readonly Known[];
 
   constructor(
     private readonly scene: Scene<Found>,
     private readonly cpu: CpuProcessor,
     private readonly recorder: Recorder,
     private readonly outside: readonly Outside[],
-    private readonly varying: ReadonlySet<string>,
+    private readonly live: readonly boolean[],
   ) {
-    const { steps } = scene;
+    const { steps, plan } = scene;
+    this.known = knownOf(steps, plan);
     const values = steps.flatMap(({ node }) => node.outputs);
     this.held = new Set(values.filter(({ refs }) => refs > 0));
     this.origins = new Map(
@@ -151,16 +156,16 @@ export class Take<Found> {
     return this.recorder.failure;
   }
 
-  /** A step was computed again: this was no run like the others. */
-  repeated(): void {
-    this.isRepeated = true;
+  /** This is no run like those that will follow: a step was computed again, weights were new. */
+  spoil(): void {
+    this.isSpoilt = true;
   }
 
   /** Issues a step and takes a note of it. */
   *issue(index: number, issue: Generator<Pause, Issued>): Generator<Pause, Issued> {
     const { recorder, cpu, origins } = this;
     const { node } = this.scene.steps[index];
-    const isLive = this.isLive(index);
+    const isLive = this.live[index];
     const inputs = Object.values(node.inputs).map(({ value }) => value);
     const formed = inputs.filter(value => origins.has(value) && value.derived.size > 0);
     const { waits } = cpu;
@@ -188,7 +193,9 @@ export class Take<Found> {
     cpu.heap.useSource(undefined);
     leaveHeap(steps);
     const [from, to] = longest(notes.map(({ isPure }) => isPure));
-    if (this.isRepeated || to - from < LEAST_STEPS || !recorder.region.isEmpty) return undefined;
+    const isSteady =
+      !this.isSpoilt && this.known.every((known, i) => isStill(known, steps[i], scene.plan));
+    if (!isSteady || to - from < LEAST_STEPS || !recorder.region.isEmpty) return undefined;
     const readBy = (value: Value, first: number, end: number) =>
       steps.slice(first, end).some(({ node }) => reads(node, value));
     const handed: Result[] = [];
@@ -216,13 +223,6 @@ export class Take<Found> {
     const blocks = recorder.blocksOf(from);
     return new Replay(scene, tape, { from, to, held, handed, outside, results, rows, blocks });
   }
-
-  /** Whether a step has to be thought of each time. */
-  private isLive(index: number): boolean {
-    const { node, at, isOpen } = this.scene.steps[index];
-    const isNew = (name: string) => this.varying.has(`${index} ${name}`);
-    return !!isOpen || !!this.scene.plan.layers[at].looks || Object.keys(node.inputs).some(isNew);
-  }
 }
 
 /** What a tape is of. */
@@ -245,8 +245,7 @@ interface Stretch {
 export class Replay<Found> {
   readonly found: Found;
   private readonly key: string;
-  private readonly ats: readonly number[];
-  private readonly ranges: readonly (Range | undefined)[];
+  private readonly known: readonly Known[];
   private readonly held: readonly boolean[];
 
   constructor(
@@ -256,24 +255,22 @@ export class Replay<Found> {
   ) {
     this.key = key;
     this.found = found!;
-    this.ats = steps.map(({ at }) => at);
-    this.ranges = this.ats.map(at => plan.layers[at].range);
+    this.known = knownOf(steps, plan);
     const values = steps.flatMap(({ node }) => node.outputs);
     this.held = values.map(value => stretch.held.has(value));
   }
 
   /** Whether a run would call what the recorded one has called. */
   suits({ key, steps, plan }: Scene<Found>, cpu: CpuProcessor): boolean {
-    const { tape, ats, ranges, held, stretch } = this;
+    const { tape, known, held, stretch } = this;
     if (tape.isVoid || key !== this.key || tape.threads !== cpu.threads) return false;
     let i = 0;
     return (
-      steps.length === ats.length &&
+      steps.length === known.length &&
       steps.every(
-        ({ node, at }, step) =>
-          at === ats[step] &&
-          plan.layers[at].range === ranges[step] &&
-          node.outputs.every(({ refs }) => refs > 0 === held[i++]),
+        (step, index) =>
+          isStill(known[index], step, plan) &&
+          step.node.outputs.every(({ refs }) => refs > 0 === held[i++]),
       ) &&
       stretch.outside.every(({ step, name, value }) => {
         const use = steps[step].node.inputs[name] as Use | undefined;
@@ -298,17 +295,30 @@ export class Replay<Found> {
     const start = performance.now();
     const underWay: UnderWay[] = [];
     const script = new Script();
+    // When each step was over, noted on the way: the board forgets it when some hundred jobs more are.
+    const marks: number[] = [];
+    const ends: number[] = [];
+    const noteEnds = () => {
+      while (ends.length < marks.length && cpu.isDone(marks[ends.length])) {
+        ends.push(cpu.overAt(marks[ends.length]));
+      }
+    };
     cpu.heap.useSource(script);
     try {
       for (let index = 0; index < from; index++) {
         script.begin(blocks[index]);
         const issued = yield* during(script, work.issue(index));
         underWay.push({ ...issued, index, mark: cpu.mark });
+        noteEnds();
+        marks.push(cpu.mark);
+        // The board knows nothing of calls made on the spot, after which all is over.
+        if (cpu.isDone(cpu.mark)) ends.push(performance.timeOrigin + performance.now());
       }
     } finally {
       cpu.heap.useSource(undefined);
     }
     const first = cpu.mark;
+    marks.push(...tape.ends.map(jobs => first + jobs));
     const outputOf = ({ step, output }: Result) => steps[step].node.outputs[output];
     const fits =
       !script.failed &&
@@ -318,6 +328,7 @@ export class Replay<Found> {
       tape.rewind();
       for (const job of tape.jobs) {
         while (!queue.hasRoom(job)) yield { mark: queue.oldest };
+        noteEnds();
         queue.post(job);
       }
     }
@@ -331,13 +342,13 @@ export class Replay<Found> {
     }
     const done: LayerReport[] = [];
     let last = start;
-    const tell = (row: LayerReport, at: number) => {
-      const end = Math.max(last, cpu.overAt(at) - performance.timeOrigin);
+    noteEnds();
+    [...underWay.map(({ row }) => row), ...rows].forEach((row, i) => {
+      if (!row) return;
+      const end = Math.max(last, ends[i] - performance.timeOrigin);
       done.push({ ...row, ms: end - last });
       last = end;
-    };
-    for (const { row, mark } of underWay) if (row) tell(row, mark);
-    rows.forEach((row, i) => tell(row, first + tape.ends[i]));
+    });
     for (const result of results) {
       const value = outputOf(result);
       const size = util.sizeFromShape(value.shape as number[]);
@@ -359,6 +370,29 @@ export class Replay<Found> {
     }
     return false;
   }
+}
+
+/** For each step: whether it has to be thought of each time. `isNew`: those with inputs that are. */
+const liveOf = <Found>({ steps, plan }: Scene<Found>, isNew: ReadonlySet<number>): boolean[] =>
+  steps.map(({ at, isOpen }, step) => !!isOpen || !!plan.layers[at].looks || isNew.has(step));
+
+/** What decides how a step is computed, beside its inputs. */
+interface Known {
+  readonly at: number;
+  readonly range: Range | undefined;
+  readonly noise: number | undefined;
+  readonly int8: boolean | undefined;
+}
+
+const knownOf = (steps: readonly Step[], { layers }: Plan): Known[] =>
+  steps.map(({ at }) => {
+    const { range, noise, int8 } = layers[at];
+    return { at, range, noise, int8 };
+  });
+
+function isStill(known: Known, { at }: Step, { layers }: Plan): boolean {
+  const { range, noise, int8 } = layers[at];
+  return at === known.at && range === known.range && noise === known.noise && int8 === known.int8;
 }
 
 /** Lets a source give memory for as long as a step is at work. */

@@ -2,6 +2,7 @@
 import { Value } from '../../src/graph/value.js';
 import {
   contended,
+  cpuCounts,
   cpuFormat,
   cpuTime,
   gpuTime,
@@ -24,7 +25,8 @@ function conv(h: number, co: number) {
 
 describe('the cost of a layer', () => {
   it('of a convolution is in rows, blocks of 2x2 pixels, and steps of 4 deep', () => {
-    expect(conv(7, 8)).toEqual({ family: 'product', rows: 49, blocks: 16, depth: 36 });
+    const wanted = { family: 'product', rows: 49, channels: 8, blocks: 16, depth: 36 } as const;
+    expect(conv(7, 8)).toEqual(jasmine.objectContaining(wanted));
   });
 
   it('of no channels is nothing', () => {
@@ -33,12 +35,54 @@ describe('the cost of a layer', () => {
   });
 
   it('on the CPU is paid in tiles of 8 channels, shared by the threads', () => {
-    const time = (channels: number) => cpuTime(conv(8, 64), channels, 'int8', profile);
+    const time = (channels: number) => cpuTime(conv(64, 64), channels, 'int8', profile);
     expect(time(1)).toBe(time(8));
     expect(time(9)).toBeGreaterThan(time(8));
     const { call, perUnit } = profile.cpu.units.product.int8!;
-    // 16 rows of tiles x 2 of 8 channels, on 4 threads, 36 deep.
-    expect(time(16)).toBeCloseTo(call + 8 * 36 * perUnit[4], 6);
+    // 1,024 rows of tiles x 2 of 8 channels, on 4 threads, 36 deep.
+    expect(time(16)).toBeCloseTo(call + 512 * 36 * perUnit[4], 6);
+  });
+
+  it('on the CPU counts results, weights for each block of rows, and what is copied before', () => {
+    const counts = cpuCounts(conv(64, 32), 32, 'float32', false, 2);
+    expect(counts.perUnit).toBe((1024 * 4 * 36) / 2);
+    expect(counts.perResult).toBe((4096 * 32) / 2);
+    // 4,096 rows of 16 numbers are one block of 65,536.
+    expect(counts.perWeight).toBe((4 * 144 * 32) / 2);
+    expect(counts.perCopy).toBe((64 * 64 * 16) / 2);
+    expect(cpuCounts(conv(128, 32), 32, 'float32', false, 2).perWeight).toBe(4 * counts.perWeight);
+    expect(cpuCounts(conv(64, 32), 32, 'int8', true, 2).perCopy).toBe(0);
+    expect(cpuCounts(conv(64, 32), 32, 'int8', false, 2).perCopy).toBe(counts.perCopy);
+  });
+
+  it('on the CPU is not shared where it is too small for that', () => {
+    const { call, perUnit } = profile.cpu.units.product.int8!;
+    // 4 rows of tiles x 1, 36 deep.
+    expect(cpuTime(conv(4, 8), 8, 'int8', profile)).toBeCloseTo(call + 4 * 36 * perUnit[4], 6);
+  });
+
+  it('of few rows is that of their weights', () => {
+    const a = new Value([1, 1, 64], 'float32');
+    const b = new Value([1, 64, 16], 'float32');
+    const attributes = { transposeA: false, transposeB: false };
+    const work = workOf(called('BatchMatMul', { a, b }, attributes));
+    expect(work.family).toBe('vector');
+    expect(cpuCounts(work, 16, 'float32', false, 1).perUnit).toBe(2 * 16);
+  });
+
+  it('of a polynomial that follows a product is a pass of its own', () => {
+    const work = conv(32, 16);
+    const more = cpuTime({ ...work, hasPass: true }, 16, 'float32', profile);
+    const { call, perUnit } = profile.cpu.units.polynomial.float32;
+    const pass = call + (1024 * 16 * perUnit[4]) / 64 / 4;
+    expect(more - cpuTime(work, 16, 'float32', profile)).toBeCloseTo(pass, 6);
+  });
+
+  it('of a Concat of bytes is nothing: they were written where it wants them', () => {
+    const parts = [0, 1].map(() => new Value([1, 32, 32, 16], 'float32'));
+    const work = workOf(called('Concat', { 0: parts[0], 1: parts[1] }, { axis: 3 }));
+    expect(cpuTime(work, 32, 'int8', profile, true)).toBe(0);
+    expect(cpuTime(work, 32, 'float32', profile, false)).toBeGreaterThan(0);
   });
 
   it('on the GPU is paid in fragments of 4 channels, as many as run at once', () => {

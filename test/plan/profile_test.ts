@@ -45,6 +45,11 @@ describe('profileOf', () => {
       undefined,
       'cpu.units.product.float32: expected an object, got undefined',
     ],
+    [
+      'cpu.units.product.float32.perCopy',
+      -1,
+      'cpu.units.product.float32.perCopy: expected a number from 0, got -1',
+    ],
     ['gpu.lanes', 1.5, 'gpu.lanes: expected a whole number from 1, got 1.5'],
     [
       'gpu.units.move.f16.perUnit',

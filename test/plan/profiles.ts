@@ -19,9 +19,11 @@ const perMB = (n: number): number => (n * 1e6) / 2 ** 20;
 const CPU: Readonly<Record<Family, { float32: number; int8: number }>> = {
   product: { float32: 3.6, int8: 1.28 },
   pointwise: { float32: 3.6, int8: 1.36 },
+  vector: { float32: 3.6, int8: 1.36 },
   depthwise: { float32: 5.3, int8: 3.2 },
   pool: { float32: 10, int8: 2.5 },
   elementwise: { float32: 16, int8: 8 },
+  polynomial: { float32: 16, int8: 8 },
   move: { float32: 12, int8: 4 },
 };
 
@@ -30,9 +32,11 @@ const LANES = 4096;
 const GPU: Readonly<Record<Family, { float32: number; f16: number; bytes: number }>> = {
   product: { float32: 485, f16: 388, bytes: 390 },
   pointwise: { float32: 760, f16: 730, bytes: 735 },
+  vector: { float32: 760, f16: 730, bytes: 735 },
   depthwise: { float32: 460, f16: 410, bytes: 410 },
   pool: { float32: 500, f16: 410, bytes: 400 },
   elementwise: { float32: 1500, f16: 900, bytes: 800 },
+  polynomial: { float32: 1500, f16: 900, bytes: 800 },
   move: { float32: 1500, f16: 900, bytes: 800 },
 };
 

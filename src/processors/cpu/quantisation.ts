@@ -50,7 +50,8 @@ export const NO_SPREAD = Float32Array.from([1, 1, 1, 1, -1, -1, -1, -1], v => v 
 
 /** The range that they have noted. */
 export function rangeOfSpread(spread: Float32Array): Range {
-  return [Math.min(...spread.subarray(0, 4)), Math.max(...spread.subarray(4))];
+  const [a, b, c, d, e, f, g, h] = spread;
+  return [Math.min(a, b, c, d), Math.max(e, f, g, h)];
 }
 
 /**
