@@ -34,6 +34,7 @@ vec4 heldBelow(vec4 v, float limit) {
  * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. What a half cannot
  * hold becomes NaN: unlike infinity, of which 1 / v and min(v, 6) make numbers again,
  * it reaches every result that depends on it, and who reads that back sees it (`run/transfers.ts`).
+ * Only numbers are rounded: SwiftShader's pack spoils infinities, and the neighbour of a NaN.
  *
  * Bytes: as the CPU rounds them, but for ties. A quarter more, so that drivers that truncate store
  * the same.
@@ -42,8 +43,10 @@ const STORE: Record<Format, string> = {
   half: `
 const vec4 NOTHING = vec4(0);
 vec4 store(vec4 v) {
-  v = mix(heldBelow(v, 65504.), v, isInfinite(v));
-  return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
+  bvec4 fits = lessThanEqual(abs(v), vec4(65504.));
+  vec4 w = mix(vec4(0), v, fits);
+  w = vec4(unpackHalf2x16(packHalf2x16(w.xy)), unpackHalf2x16(packHalf2x16(w.zw)));
+  return mix(mix(heldBelow(v, 0.), v, isInfinite(v)), w, fits);
 }`,
   float: `
 const vec4 NOTHING = vec4(0);
