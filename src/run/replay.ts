@@ -104,9 +104,12 @@ export class Takes<Found> {
     this.peak = Math.max(this.peak, Math.ceil(cpu.heap.peak * GAPS));
     if (!take) return;
     this.replay = take.finish();
+    if (take.failure === TOO_SMALL) {
+      this.peak = Math.ceil(this.peak * GAPS);
+      return;
+    }
     this.waited = this.replay ? 1 : Math.min(2 * this.waited, LONGEST_WAIT);
     this.wait = this.replay ? 0 : this.waited - 2;
-    if (take.failure === TOO_SMALL) this.peak = Math.ceil(this.peak * GAPS);
   }
 }
 

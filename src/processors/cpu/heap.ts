@@ -141,6 +141,7 @@ export class Heap {
         `wasm heap: ${bytes} bytes wanted, ${this.bytesUsed} in use, the memory cannot grow`,
       );
     }
+    if (given === 0) this.recorder?.gave(pointer);
     this.bytes[purpose] += bytes;
     const { result, scratch } = this.bytes;
     if (result + scratch > this.most) this.most = result + scratch;

@@ -97,12 +97,15 @@ export class Recorder implements Source {
   /** Blocks outside of the region that were given back while it recorded. */
   private readonly lost: Block[] = [];
   private isLive = false;
+  /** Blocks outside of the region that the step has taken. */
+  private readonly taken = new Set<number>();
 
   constructor(readonly region: Region) {}
 
   /** @param isLive whether the step will be computed anew in each run: only its results are placed. */
   begin(isLive: boolean): void {
     this.isLive = isLive;
+    this.taken.clear();
     this.steps.push([]);
     this.results.push([]);
   }
@@ -130,8 +133,15 @@ export class Recorder implements Source {
     this.steps.at(-1)!.push(call);
   }
 
+  /** A block outside of the region is handed out. */
+  gave(pointer: number): void {
+    if (this.isOn) this.taken.add(pointer);
+  }
+
   /** A block outside of the region is given back. */
   freed(pointer: number, bytes: number): void {
+    // What a live step takes and gives back nobody else can read.
+    if (this.isLive && this.isOn && this.taken.has(pointer)) return;
     this.lost.push([pointer, bytes]);
   }
 
