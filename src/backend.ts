@@ -29,7 +29,7 @@ import type { Numbers } from './processors/processor.js';
 import { Executor } from './run/executor.js';
 import type { Pause } from './run/pipeline.js';
 import type { RunReport } from './run/report.js';
-import { nextTurn } from './run/turn.js';
+import { nextTurn } from './turn.js';
 
 /** Nodes after which a pending graph is run without being asked (an RNN that reads nothing). */
 const MAX_PENDING_NODES = 4000;

@@ -179,8 +179,9 @@ export class Transfers {
     const { half } = this.theGpu();
     const isOther = (buffer: Buffer | undefined) =>
       buffer instanceof GpuBuffer && buffer.half !== half;
-    const textures = [value.gpu, value.slices?.gpu, ...value.derived.values()];
-    if (!textures.some(isOther)) return;
+    let hasOther = isOther(value.gpu) || isOther(value.slices?.gpu);
+    for (const buffer of value.derived.values()) hasOther ||= isOther(buffer);
+    if (!hasOther) return;
     this.onCpu(value);
     value.gpu?.free();
     value.slices?.cpu?.free();

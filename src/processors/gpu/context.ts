@@ -4,7 +4,8 @@
  *
  * tfjs-webgl sets program, vertex array, framebuffer, viewport, scissor and the textures it samples
  * before each of its draws, and assumes the rest to be as it left it. So we set nothing else (culling
- * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box).
+ * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box), but for the
+ * uniform block, of which it has none; and leave all as it is after a draw, as it does.
  */
 import { UnsupportedError } from '../../errors.js';
 import type { Buffer } from '../../graph/value.js';
@@ -39,11 +40,14 @@ export interface Source {
   readonly fragment: () => string;
 }
 
+/** Four numbers, or more for an array of them. */
+export type Numbers = readonly number[] | Int32Array;
+
 /** What one draw reads: uniforms `sampler*`, `ivec4`, `vec4`. */
 export interface Uniforms {
-  readonly textures: Record<string, Sampled>;
-  readonly ints?: Record<string, readonly number[]>;
-  readonly floats?: Record<string, readonly number[]>;
+  readonly textures: Readonly<Record<string, Sampled>>;
+  readonly ints?: Readonly<Record<string, Numbers>>;
+  readonly floats?: Readonly<Record<string, Numbers>>;
 }
 
 /** A buffer for the uniform block `Block`, which sees `length` bytes of it at a time. */
@@ -68,6 +72,13 @@ interface Pooled {
 /** Bytes of a uniform block that are fast everywhere; some drivers allow gigabytes. */
 const MAX_BLOCK = 2 ** 16;
 
+/**
+ * Draws after which what was submitted is sent to the GPU. Browsers keep commands back until there are
+ * many or, in Chromium, for 3.3 ms: as long as it takes to submit a small net. Each sending costs this
+ * thread 20 to 80 µs.
+ */
+const DRAWS_SENT = 16;
+
 /** Runs that an unused texture is kept for: an application's nets may take turns. */
 const RUNS_KEPT = 8;
 
@@ -89,13 +100,15 @@ interface Program {
   /** When it began to compile, and what that took once it is known. */
   readonly since: number;
   times?: Pick<ProgramReport, 'ms' | 'waited'>;
+  /** By name, the unit that a sampler has. */
+  readonly units: Map<string, number>;
   readonly uniforms: Map<string, Uniform>;
 }
 
 /** A program keeps its uniforms from draw to draw: only what has changed is sent again. */
 interface Uniform {
   readonly location: WebGLUniformLocation | null;
-  values: readonly number[];
+  values: Numbers;
 }
 
 /** One triangle over the whole viewport, counterclockwise, without a vertex buffer. */
@@ -119,9 +132,12 @@ void main() {
 
 export class GpuContext {
   private readonly programs = new Map<string, Program>();
-  private readonly free = new Map<string, Pooled[]>();
+  /** By {@link keyOf}. */
+  private readonly free = new Map<number, Pooled[]>();
   /** Runs so far. */
   private run = 0;
+  /** Draws until the next sending. The first of a run goes at once: it brings the input. */
+  private untilSent = 1;
   private readonly taken = new Set<Texture>();
   private readonly buffers = new Set<WebGLBuffer>();
   private readonly noVertices: WebGLVertexArrayObject;
@@ -191,7 +207,8 @@ export class GpuContext {
       return shader;
     });
     gl.linkProgram(program);
-    this.programs.set(name, { program, shaders, uniforms: new Map(), since: performance.now() });
+    const known = { units: new Map<string, number>(), uniforms: new Map<string, Uniform>() };
+    this.programs.set(name, { program, shaders, ...known, since: performance.now() });
   }
 
   /**
@@ -206,7 +223,7 @@ export class GpuContext {
       throw new UnsupportedError(`texture: expected ${maxTextureSize} a side at most, got ${size}`);
     }
     if (this.isRehearsing) return { ...NO_TEXTURE, format, width, height, layers };
-    const pooled = this.free.get(key(format, width, height, layers))?.pop()?.texture;
+    const pooled = this.free.get(keyOf(format, width, height, layers))?.pop()?.texture;
     if (pooled) {
       this.taken.add(pooled);
       return pooled;
@@ -231,12 +248,13 @@ export class GpuContext {
   /** Deletes what has been in the pool for some runs: what nets use that run no longer. */
   beginRun(): void {
     this.run++;
-    for (const [name, pooled] of this.free) {
+    this.untilSent = 1;
+    for (const [key, pooled] of this.free) {
       const kept = pooled.filter(({ since }) => since >= this.run - RUNS_KEPT);
       if (kept.length === pooled.length) continue;
       for (const old of pooled) if (!kept.includes(old)) this.delete(old.texture);
-      if (kept.length > 0) this.free.set(name, kept);
-      else this.free.delete(name);
+      if (kept.length > 0) this.free.set(key, kept);
+      else this.free.delete(key);
     }
   }
 
@@ -249,11 +267,11 @@ export class GpuContext {
   give(texture: Texture): void {
     if (!this.taken.delete(texture)) return;
     const { format, width, height, layers } = texture;
-    const name = key(format, width, height, layers);
+    const key = keyOf(format, width, height, layers);
     const pooled = { texture, since: this.run };
-    const list = this.free.get(name);
+    const list = this.free.get(key);
     if (list) list.push(pooled);
-    else this.free.set(name, [pooled]);
+    else this.free.set(key, [pooled]);
   }
 
   /** Textures made, in use and pooled. */
@@ -303,7 +321,6 @@ export class GpuContext {
     const numbers = new Float32Array(from.width * rows * 4);
     this.bindTarget(from);
     gl.readPixels(0, 0, from.width, rows, gl.RGBA, gl.FLOAT, numbers);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     return numbers;
   }
 
@@ -323,7 +340,6 @@ export class GpuContext {
       read(bytes);
       to.set(bytes);
     }
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   }
 
   /** A buffer of uniform blocks of `length` bytes, which may overlap. */
@@ -374,7 +390,6 @@ export class GpuContext {
       gl.viewport(0, y, to.width, height);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
     }
-    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, null);
     this.end();
   }
 
@@ -411,11 +426,7 @@ export class GpuContext {
   }
 
   /** Sets everything for the draw; false where there is to be none. */
-  private begin(
-    source: Source,
-    to: Texture,
-    { textures, ints = {}, floats = {} }: Uniforms,
-  ): boolean {
+  private begin(source: Source, to: Texture, { textures, ints, floats }: Uniforms): boolean {
     const { gl } = this;
     if (this.isRehearsing) {
       this.prepare(source);
@@ -423,26 +434,18 @@ export class GpuContext {
     }
     const program = this.linked(source, to);
     gl.useProgram(program.program);
-    const set = (name: string, values: readonly number[], send: Send) => {
-      let uniform = program.uniforms.get(name);
-      if (!uniform) {
-        uniform = { location: gl.getUniformLocation(program.program, name), values: [] };
-        program.uniforms.set(name, uniform);
-      }
-      if (isSame(uniform.values, values)) return;
-      send(uniform.location, values);
-      uniform.values = values.slice();
-    };
-    Object.entries(textures).forEach(([name, { texture, layers }], unit) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
+    for (const name in textures) {
+      const { texture, layers } = textures[name];
+      gl.activeTexture(gl.TEXTURE0 + this.unitOf(program, name));
       gl.bindTexture(this.targetOf(layers), texture);
-      set(name, [unit], (location, values) => gl.uniform1iv(location, values));
-    });
-    for (const [name, values] of Object.entries(ints)) {
-      set(name, values, (location, values) => gl.uniform4iv(location, values));
     }
-    for (const [name, values] of Object.entries(floats)) {
-      set(name, values, (location, values) => gl.uniform4fv(location, values));
+    for (const name in ints) {
+      const location = this.changed(program, name, ints[name]);
+      if (location) gl.uniform4iv(location, ints[name]);
+    }
+    for (const name in floats) {
+      const location = this.changed(program, name, floats[name]);
+      if (location) gl.uniform4fv(location, floats[name]);
     }
     this.bindTarget(to);
     gl.scissor(0, 0, to.width, to.height);
@@ -450,11 +453,38 @@ export class GpuContext {
     return true;
   }
 
-  /** Textures stay bound: whoever samples binds its own, and no draw minds the others. */
   private end(): void {
+    if (--this.untilSent > 0) return;
+    this.gl.flush();
+    this.untilSent = DRAWS_SENT;
+  }
+
+  /** The unit of a sampler, which it gets when it is first set. */
+  private unitOf({ program, units }: Program, name: string): number {
     const { gl } = this;
-    gl.bindVertexArray(null);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    let unit = units.get(name);
+    if (unit === undefined) {
+      units.set(name, (unit = units.size));
+      gl.uniform1i(gl.getUniformLocation(program, name), unit);
+    }
+    return unit;
+  }
+
+  /** Where a uniform is to be sent; null where it is as it was, or the program has none. Keeps the numbers. */
+  private changed(
+    { program, uniforms }: Program,
+    name: string,
+    values: Numbers,
+  ): WebGLUniformLocation | null {
+    const uniform = uniforms.get(name);
+    if (!uniform) {
+      const location = this.gl.getUniformLocation(program, name);
+      uniforms.set(name, { location, values });
+      return location;
+    }
+    if (isSame(uniform.values, values)) return null;
+    uniform.values = values;
+    return uniform.location;
   }
 
   private targetOf(layers = 1): number {
@@ -505,9 +535,13 @@ export const NO_TEXTURE: Texture = {
   ...{ format: 'half', width: 0, height: 0, layers: 1, bytes: 0, framebuffer: null },
 };
 
-type Send = (location: WebGLUniformLocation | null, values: readonly number[]) => void;
+function isSame(a: Numbers, b: Numbers): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false;
+  return true;
+}
 
-const isSame = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((v, i) => Object.is(v, b[i]));
-
-const key = (...parts: unknown[]): string => parts.join();
+/** The same for textures that are alike: 18 bits for each side, 4 for the layers, the bytes of a texel. */
+const keyOf = (format: Format, width: number, height: number, layers: number): number =>
+  ((width * 2 ** 18 + height) * 2 ** 4 + layers) * 2 ** 5 + BYTES_A_TEXEL[format];

@@ -20,17 +20,18 @@ import { dense, isDense } from './programs/dense.js';
 
 export function convolve(
   gpu: GpuProcessor,
-  { inputs: { x, filter, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+  { inputs, attributes, outputs: [y] }: Call<GpuBuffer>,
   info: backend_util.Conv2DInfo,
   isDepthwise = false,
 ): GpuBuffer[] | undefined {
+  const { x, filter } = inputs;
   if (!gpu.hasImage(x) || !gpu.hasImage(y)) return undefined;
   const isPoint = !isDepthwise && info.filterHeight * info.filterWidth === 1;
   return gpu.drawn(y, context => {
-    const epilogue = epilogueOf(gpu, others, attributes, y.shape[3]);
+    const epilogue = epilogueOf(gpu, inputs, attributes, y.shape[3]);
     const weights = isDepthwise ? depthwiseFilter(gpu, filter) : filterFor(gpu, filter, y.shape);
     if (!epilogue || !weights) return undefined;
-    const [image] = gpu.images([x.buffer])!;
+    const image = gpu.image(x.buffer)!;
     return sums(context, image, weights, isPoint, windowOf(info), epilogue, y.shape);
   });
 }
@@ -38,20 +39,21 @@ export function convolve(
 /** A transposed convolution; `info` is of the one it transposes. */
 export function deconvolve(
   gpu: GpuProcessor,
-  { inputs: { dy, filter, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+  { inputs, attributes, outputs: [y] }: Call<GpuBuffer>,
   info: backend_util.Conv2DInfo,
 ): GpuBuffer[] | undefined {
+  const { dy, filter } = inputs;
   if (!gpu.hasImage(dy) || !gpu.hasImage(y)) return undefined;
   return gpu.drawn(y, context => {
     const [kh, kw, ci, co] = filter.shape;
-    const epilogue = epilogueOf(gpu, others, attributes, ci);
+    const epilogue = epilogueOf(gpu, inputs, attributes, ci);
     const { format } = gpu;
     const weights = packed(filter, `transposed conv2d ${format}`, numbers => {
       const matrices = transposed(numbers, kh * kw, ci, co);
       return packFilter(context, matrices, [kh, kw, co, ci], 'texture', format);
     });
     if (!epilogue || !weights) return undefined;
-    const [image] = gpu.images([dy.buffer])!;
+    const image = gpu.image(dy.buffer)!;
     return conv2dTranspose(context, image, weights, windowOf(info), epilogue, y.shape);
   });
 }
@@ -59,16 +61,17 @@ export function deconvolve(
 /** `a [...,m,k] * b [k,n]`, b perhaps given transposed: a convolution of rows of m pixels. */
 export function multiply(
   gpu: GpuProcessor,
-  { inputs: { a, b, ...others }, attributes, outputs: [y] }: Call<GpuBuffer>,
+  { inputs, attributes, outputs: [y] }: Call<GpuBuffer>,
 ): GpuBuffer[] | undefined {
+  const { a, b } = inputs;
   const isMatrix = b.shape.slice(0, -2).every(n => n === 1);
   if (!isMatrix || attributes.transposeA || !gpu.hasImage(a) || !gpu.hasImage(y)) return undefined;
   const [k, n] = [a.shape.at(-1)!, y.shape.at(-1)!];
   return gpu.drawn(y, context => {
-    const epilogue = epilogueOf(gpu, others, attributes, n);
+    const epilogue = epilogueOf(gpu, inputs, attributes, n);
     const weights = matrix(gpu, b, [1, 1, k, n], !!attributes.transposeB, y.shape);
     if (!epilogue || !weights) return undefined;
-    const [image] = gpu.images([a.buffer])!;
+    const image = gpu.image(a.buffer)!;
     return sums(context, image, weights, true, POINT, epilogue, y.shape);
   });
 }
@@ -112,7 +115,7 @@ function channelImage(
 ): Image | undefined {
   const size = util.sizeFromShape(argument.shape as number[]);
   if (size !== channels || argument.shape.at(-1) !== channels) return undefined;
-  const [image] = gpu.images([argument.buffer]) ?? [];
+  const image = gpu.image(argument.buffer);
   return image?.quantisation ? undefined : image;
 }
 

@@ -51,6 +51,8 @@ export interface Layout {
   /** Size of the texture. */
   readonly width: number;
   readonly height: number;
+  /** For the programs (`programs/text.ts`): columns, rows, groups, stride, n, h, w, c. */
+  readonly ints: Int32Array;
 }
 
 export const CHANNELS_A_TEXEL = 4;
@@ -58,19 +60,27 @@ export const PHASES = 4;
 
 /** The layout of a tensor [n,h,w,c]; of fewer axes: with ones before them. */
 export function layoutOf(shape: readonly number[]): Layout {
-  const [n, h, w, c] = [1, 1, 1, 1, ...shape].slice(-4);
+  const [n, h, w, c] = [axisOf(shape, 4), axisOf(shape, 3), axisOf(shape, 2), axisOf(shape, 1)];
   const columns = Math.ceil(w / 2);
   const rows = Math.ceil(h / 2);
   const stride = rows + 1;
   const groups = Math.ceil(c / CHANNELS_A_TEXEL);
-  const width = columns + 1;
-  return { n, h, w, c, columns, rows, stride, groups, width, height: n * groups * stride };
+  const [width, height] = [columns + 1, n * groups * stride];
+  const ints = Int32Array.of(columns, rows, groups, stride, n, h, w, c);
+  return { n, h, w, c, columns, rows, stride, groups, width, height, ints };
 }
+
+/** Axis i from the last; 1 where there is none. */
+const axisOf = (shape: readonly number[], i: number): number =>
+  shape.length < i ? 1 : shape[shape.length - i];
 
 /** Whether a tensor of this shape has a layout within the device's limit. It is not folded. */
 export function fits(shape: readonly number[], maxTextureSize: number): boolean {
-  const { width, height } = layoutOf(shape);
-  return shape.length <= 4 && width <= maxTextureSize && height <= maxTextureSize;
+  if (shape.length > 4) return false;
+  const width = Math.ceil(axisOf(shape, 2) / 2) + 1;
+  const groups = Math.ceil(axisOf(shape, 1) / CHANNELS_A_TEXEL);
+  const height = axisOf(shape, 4) * groups * (Math.ceil(axisOf(shape, 3) / 2) + 1);
+  return width <= maxTextureSize && height <= maxTextureSize;
 }
 
 /** A tensor in this layout. */

@@ -25,6 +25,7 @@ import { dropResult, findChild, runKernel } from '../../delegate/child.js';
 import { ArgumentError, UnsupportedError } from '../../errors.js';
 import type { Attributes, Named, Problem, Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
+import { nextTurn } from '../../turn.js';
 import type { Quantisation, Range } from '../cpu/quantisation.js';
 import type { Argument, Call, Kernel } from '../kernel.js';
 import type { Numbers, Processor } from '../processor.js';
@@ -244,7 +245,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   }
 
   /**
-   * Polls a fence: over a message channel at first, where a turn costs 11 µs and adds no latency,
+   * Polls a fence: turn by turn at first, where one costs 11 µs and adds no latency,
    * then with a timer, which leaves the processor to others. After {@link PATIENCE_MS} it gives up:
    * the read-back that follows waits as well, though it blocks.
    */
@@ -254,20 +255,14 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     if (!fence) return;
     gl.flush();
     const start = performance.now();
-    const { port1, port2 } = new MessageChannel();
-    await new Promise<void>(resolve => {
-      const poll = () => {
-        const signalled = gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.UNSIGNALED;
-        const ms = performance.now() - start;
-        if (ms > PATIENCE_MS) console.warn(`mulayer: no word from the GPU for ${PATIENCE_MS} ms`);
-        if (signalled || ms > PATIENCE_MS || gl.isContextLost()) resolve();
-        else if (ms < EAGER_MS) port2.postMessage(null);
-        else setTimeout(poll, 1);
-      };
-      port1.onmessage = poll;
-      poll();
-    });
-    port1.close();
+    while (gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.UNSIGNALED && !gl.isContextLost()) {
+      const ms = performance.now() - start;
+      if (ms > PATIENCE_MS) {
+        console.warn(`mulayer: no word from the GPU for ${PATIENCE_MS} ms`);
+        break;
+      }
+      await (ms < EAGER_MS ? nextTurn() : new Promise(resolve => setTimeout(resolve, 1)));
+    }
     gl.deleteSync(fence);
   }
 
@@ -327,8 +322,19 @@ export class GpuProcessor implements Processor<GpuBuffer> {
 
   /** The images of buffers, made where they are not yet there; undefined where one cannot be. */
   images(buffers: readonly GpuBuffer[]): Image[] | undefined {
-    if (!buffers.every(({ spec }) => this.hasImage(spec))) return undefined;
-    return buffers.map(buffer => (buffer.image ??= this.enter(buffer)));
+    const images: Image[] = [];
+    for (const buffer of buffers) {
+      const image = this.image(buffer);
+      if (!image) return undefined;
+      images.push(image);
+    }
+    return images;
+  }
+
+  /** The same of one. */
+  image(buffer: GpuBuffer): Image | undefined {
+    if (buffer.image) return buffer.image;
+    return this.hasImage(buffer.spec) ? (buffer.image = this.enter(buffer)) : undefined;
   }
 
   /** A call as a program of ours; undefined where there is none for it. */
@@ -361,7 +367,7 @@ export class GpuProcessor implements Processor<GpuBuffer> {
    */
   activate(buffer: GpuBuffer, attributes: Attributes): GpuBuffer {
     const activation = activationOf(attributes);
-    const [image] = this.images([buffer]) ?? [];
+    const image = this.image(buffer);
     if (!activation || !image) throw new UnsupportedError('activation: expected an image of ours');
     return this.keep(activateImage(this.context!, image, activation), buffer.spec);
   }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 import { kernels } from '../../../kernels/table.js';
 import { GpuContext } from '../../../src/processors/gpu/context.js';
+import { relay, upload } from '../../../src/processors/gpu/programs/transfer.js';
 import { explain } from '../../../src/index.js';
 import { backend, expectNear, grid, setFlags, useMulayer } from '../../support.js';
 import { ownContext } from './programs/images.js';
@@ -67,6 +68,24 @@ describe('GpuContext', () => {
     context.drop(dropped);
     context.drop(dropped);
     expect(before - context.bytes).toBe(321 * 16);
+  });
+
+  it('sends the first draw of a run at once, then every sixteenth', () => {
+    const context = ownContext();
+    if (!context) return;
+    const image = upload(context, Float32Array.of(1, 2), [2], 'float');
+    const flush = spyOn(context.gl, 'flush').and.callThrough();
+    const flushes = (draws: number) => {
+      flush.calls.reset();
+      for (let i = 0; i < draws; i++) context.give(relay(context, image, [2]).texture);
+      return flush.calls.count();
+    };
+    context.beginRun();
+    expect(flushes(1)).toBe(1);
+    expect(flushes(15)).toBe(0);
+    expect(flushes(1)).toBe(1);
+    expect(flushes(32)).toBe(2);
+    context.give(image.texture);
   });
 
   it('refuses a texture beyond the limit of the device', () => {

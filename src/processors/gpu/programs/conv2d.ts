@@ -13,10 +13,10 @@
  *              | L3 | L2  | L3  | L2 |      L0 at X, Y is the first pixel of the tile
  *     row Y+1  | L1 | L0  | L1  | L0 |
  *
- * Weights lie as [co/4][ci/4][kh*kw][4 ci][4 co], in a texture or, where the map is large enough to
- * pay for a draw for each 4 channels of y, in uniform blocks, one for each. Measured on an H200: 3x3
+ * Weights lie as [co/4][ci/4][kh*kw][4 ci][4 co], in a texture or, where 4 channels of y are work
+ * enough to pay for a draw of their own, in uniform blocks, one for each. Measured on an H200: 3x3
  * with blocks of packed halves 1.2 to 1.5 TFLOP/s, in a texture 5 to 15 % less but 1.4 times as fast
- * on maps of 7x7.
+ * on maps of 7x7; 1x1 gains a fifth by blocks.
  *
  * In halves, products of up to 9 taps and 4 channels (36) are summed in `mediump`, twice as fast where
  * it is 16 bits, and those sums in float32: a relative error of 7e-4 a layer where 4.5e-4 is the
@@ -41,7 +41,7 @@ import {
   FLAT,
   FLAT_WIDTH,
   HEAD,
-  layoutInts,
+  layoutText,
   reader,
   readingBytes,
   result,
@@ -79,10 +79,17 @@ const MAX_TAPS = 25;
 /** Taps that are summed in 16 bits, with 4 channels. */
 const MAX_CHUNK = 9;
 
-/** Pixels of a map below which one draw is faster than one for each 4 channels. */
-const MIN_BLOCK_PIXELS = 14 * 14;
+/**
+ * Multiply-accumulates of 4 channels of y from which on they get a draw of their own: some 3 µs of an
+ * H200. What a draw costs has to be less: 0.4 µs of this thread and 1.3 to 2 of the browser's GPU
+ * process, where GoogLeNet had 1,232 of them for 1.6e9 multiply-accumulates.
+ */
+const MIN_BLOCK_MACS = 1.5e6;
 
 const taps = ({ kh, kw }: Window): number => kh * kw;
+
+/** Whether the products of so many taps are, in halves. 1x1 gains nothing by it. */
+const isSummedInHalves = (taps: number): boolean => taps > 1 && taps <= MAX_CHUNK;
 
 /** Where the weights [kh,kw,ci,co] of a layer with this result are best. */
 export function placeFor(
@@ -91,10 +98,11 @@ export function placeFor(
   [, oh, ow]: readonly number[],
   format: Format,
 ): Place {
-  const [kh, kw] = filter;
-  // 1x1 gains nothing by 16-bit sums, and packed weights have to be unpacked.
-  const place = format === 'half' && context.isMediumHalf && kh * kw > 1 ? 'packed' : 'block';
-  const pays = oh * ow >= MIN_BLOCK_PIXELS;
+  const [kh, kw, ci] = filter;
+  // Packed weights have to be unpacked, which only pays where sums are of 16 bits.
+  const isPacked = format === 'half' && context.isMediumHalf && isSummedInHalves(kh * kw);
+  const place = isPacked ? 'packed' : 'block';
+  const pays = oh * ow * kh * kw * ci * 4 >= MIN_BLOCK_MACS;
   return pays && fitsBlock(context, filter, place) ? place : 'texture';
 }
 
@@ -214,8 +222,8 @@ export function conv2d(
   const uniforms = {
     textures: { X: x.texture, ...(filter.texture && { W: filter.texture }), ...textures },
     ints: {
-      ...layoutInts('x', x.layout),
-      ...layoutInts('y', y.layout),
+      Tx: x.layout.ints,
+      Ty: y.layout.ints,
       ...(taps(window) > MAX_TAPS && {
         K: [kh, kw, strideH, strideW],
         O: [dilationH, dilationW, top, left],
@@ -263,7 +271,7 @@ function written(
     name: `${kind}, ${place} ${length}, ${format}, ${epilogueKey(epilogue)}`,
     fragment: () => {
       const n = taps(window);
-      const isChunked = format === 'half' && !isDepthwise && n > 1 && n <= MAX_CHUNK;
+      const isChunked = format === 'half' && !isDepthwise && isSummedInHalves(n);
       const precision = isChunked ? 'mediump' : 'highp';
       const kind: Kind = { window, place, isDepthwise, isChunked, precision };
       return `${HEAD}${result(format)}${epilogueText(epilogue)}${FLAT}${writtenText(kind, length)}`;
@@ -279,8 +287,7 @@ function writtenText(kind: Kind, length: number): string {
   const [rows, columns] = [rowsOf(window), columnsOf(window)].map(texelsOf);
   return `
 uniform ${precision} sampler2DArray X;
-uniform ivec4 Lx, Dx;
-#ifdef BYTES_
+${layoutText('x')}#ifdef BYTES_
 uniform vec4 Qx;                    // zero point, scale
 ${precision} vec4 real(${precision} vec4 t) {
   ${precision} float zero = Qx.x;

@@ -12,7 +12,7 @@ import { computedFormat, takeImage } from '../layout.js';
 import type { Epilogue } from './activation.js';
 import { epilogueKey, epilogueText, epilogueUniforms } from './activation.js';
 import type { Filter } from './conv2d.js';
-import { byteFloats, dequantise, FLAT, HEAD, layoutInts, pixelwise, readingBytes } from './text.js';
+import { byteFloats, dequantise, FLAT, HEAD, layoutText, pixelwise, readingBytes } from './text.js';
 
 /** Steps of a fragment, and parts of a sum at most. */
 const STEPS = 16;
@@ -23,7 +23,8 @@ const PARTS: Source = {
   fragment: () => `${HEAD}${FLAT}${dequantise()}
 uniform sampler2DArray X;
 uniform sampler2D W;
-uniform ivec4 Lx, N;                // steps of a part
+${layoutText('x')}
+uniform ivec4 N;                    // steps of a part
 layout(location = 0) out vec4 sum;
 void main() {
   ivec2 p = ivec2(gl_FragCoord.xy);
@@ -73,13 +74,13 @@ export function dense(
   const sums = context.take('float', parts, y.layout.groups);
   context.draw(readingBytes(PARTS, { '': x }), sums, {
     textures: { X: x.texture, W: filter.texture! },
-    ints: { Lx: layoutInts('x', x.layout).Lx, N: [steps, 0, 0, 0] },
+    ints: { Tx: x.layout.ints, N: [steps, 0, 0, 0] },
     floats: byteFloats('x', x),
   });
   const { textures, floats } = epilogueUniforms(epilogue);
   context.draw(total(computedFormat(x), epilogue), y.texture, {
     textures: { Sums: sums, ...textures },
-    ints: { ...layoutInts('y', y.layout), N: [parts, 0, 0, 0] },
+    ints: { Ty: y.layout.ints, N: [parts, 0, 0, 0] },
     floats,
   });
   context.give(sums);

@@ -1,9 +1,9 @@
 /** The draw of programs that make an image of images. */
 import type { Quantisation } from '../../cpu/quantisation.js';
-import type { GpuContext, Source, Uniforms } from '../context.js';
+import type { GpuContext, Numbers, Sampled, Source, Uniforms } from '../context.js';
 import type { Image } from '../layout.js';
 import { computedFormat, takeImage } from '../layout.js';
-import { byteFloats, layoutInts, readingBytes } from './text.js';
+import { byteFloats, readingBytes } from './text.js';
 
 /**
  * @param images by the names of their `reader`s.
@@ -18,19 +18,17 @@ export function drawImage(
   more: Partial<Uniforms> = {},
   quantisation?: Quantisation,
 ): Image {
-  const all = Object.entries(images);
-  const y = takeImage(context, shape, computedFormat(all[0][1]), quantisation);
-  const layouts = all.flatMap(([name, { layout }]) =>
-    Object.entries(layoutInts(`x${name}`, layout)),
-  );
-  const bytes = all.map(([name, image]) => byteFloats(`x${name}`, image));
-  context.draw(readingBytes(source, images), y.texture, {
-    textures: {
-      ...Object.fromEntries(all.map(([name, { texture }]) => [`X${name}`, texture])),
-      ...more.textures,
-    },
-    ints: { ...Object.fromEntries(layouts), ...layoutInts('y', y.layout), ...more.ints },
-    floats: Object.assign({}, ...bytes, byteFloats('y', y), more.floats) as Uniforms['floats'] & {},
-  });
+  const [first] = Object.values(images);
+  const y = takeImage(context, shape, computedFormat(first), quantisation);
+  const textures: Record<string, Sampled> = { ...more.textures };
+  const ints: Record<string, Numbers> = { ...more.ints, Ty: y.layout.ints };
+  const floats: Record<string, Numbers> = { ...more.floats, ...byteFloats('y', y) };
+  for (const name in images) {
+    const image = images[name];
+    textures[`X${name}`] = image.texture;
+    ints[`Tx${name}`] = image.layout.ints;
+    if (image.quantisation) Object.assign(floats, byteFloats(`x${name}`, image));
+  }
+  context.draw(readingBytes(source, images), y.texture, { textures, ints, floats });
   return y;
 }

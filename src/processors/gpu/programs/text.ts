@@ -1,17 +1,19 @@
 /**
  * GLSL that programs share: how they begin, which block of 2x2 pixels a fragment makes, and how it is
  * stored. In all of them x is what is read, y what is made; L* and D* of a tensor are the integers
- * of its layout (`../layout.ts`):
+ * of its layout (`../layout.ts`), which come as one uniform T*:
  *
  *     L = columns, rows, groups, stride        D = n, h, w, c
  */
 import type { Format, Source } from '../context.js';
-import type { Image, Layout } from '../layout.js';
+import type { Image } from '../layout.js';
 
-/** The uniforms L* and D* of a tensor. */
-export function layoutInts(name: string, { n, h, w, c, columns, rows, groups, stride }: Layout) {
-  return { [`L${name}`]: [columns, rows, groups, stride], [`D${name}`]: [n, h, w, c] };
-}
+/** L* and D* of a tensor. */
+export const layoutText = (name: string): string => `
+uniform ivec4 T${name}[2];
+#define L${name} T${name}[0]
+#define D${name} T${name}[1]
+`;
 
 export const HEAD = `#version 300 es
 precision highp float; precision highp int;
@@ -32,6 +34,7 @@ vec4 heldBelow(vec4 v, float limit) {
  * -2e-4 a layer, which would drift through a deep net. Costs nothing measurable. What a half cannot
  * hold becomes NaN: unlike infinity, of which 1 / v and min(v, 6) make numbers again,
  * it reaches every result that depends on it, and who reads that back sees it (`run/transfers.ts`).
+ * Only numbers are rounded: SwiftShader's pack spoils infinities, and the neighbour of a NaN.
  *
  * Bytes: as the CPU rounds them, but for ties. A quarter more, so that drivers that truncate store
  * the same.
@@ -40,8 +43,10 @@ const STORE: Record<Format, string> = {
   half: `
 const vec4 NOTHING = vec4(0);
 vec4 store(vec4 v) {
-  v = mix(heldBelow(v, 65504.), v, isInfinite(v));
-  return vec4(unpackHalf2x16(packHalf2x16(v.xy)), unpackHalf2x16(packHalf2x16(v.zw)));
+  bvec4 fits = lessThanEqual(abs(v), vec4(65504.));
+  vec4 w = mix(vec4(0), v, fits);
+  w = vec4(unpackHalf2x16(packHalf2x16(w.xy)), unpackHalf2x16(packHalf2x16(w.zw)));
+  return mix(mix(heldBelow(v, 0.), v, isInfinite(v)), w, fits);
 }`,
   float: `
 const vec4 NOTHING = vec4(0);
@@ -61,9 +66,9 @@ export function byteFloats(name: string, { quantisation }: Image): Record<string
 
 /** What of a name and a text depends on which of the images it reads, by their names, are bytes. */
 export function readingBytes(source: Source, images: Readonly<Record<string, Image>>): Source {
-  const names = Object.keys(images).filter(name => images[name].quantisation);
-  if (names.length === 0) return source;
-  return defining(source, ...names.map(name => `BYTES_${name}`));
+  let words: string[] | undefined;
+  for (const name in images) if (images[name].quantisation) (words ??= []).push(`BYTES_${name}`);
+  return words ? defining(source, ...words) : source;
 }
 
 /** The same program with these defined. */
@@ -84,8 +89,7 @@ vec4 real${name}(vec4 t) { return (floor(t * 255. + .5) - Qx${name}.x) * Qx${nam
 
 /** The phases of y, and `put`, which keeps the texture's zeros. */
 export const result = (format: Format): string => `
-uniform ivec4 Ly, Dy;
-layout(location = 0) out vec4 y00; layout(location = 1) out vec4 y01;
+${layoutText('y')}layout(location = 0) out vec4 y00; layout(location = 1) out vec4 y01;
 layout(location = 2) out vec4 y10; layout(location = 3) out vec4 y11;
 struct Place { int column, row, group, image; };
 Place place() {
@@ -110,9 +114,7 @@ void put(Place p, vec4 v00, vec4 v01, vec4 v10, vec4 v11) {
 
 /** Texel g of a pixel of x; of a place outside: zeros. `name` tells several x apart. */
 export const reader = (name = ''): string => `${dequantise(name)}
-uniform sampler2DArray X${name};
-uniform ivec4 Lx${name}, Dx${name};
-vec4 read${name}(int image, int g, int y, int x) {
+uniform sampler2DArray X${name};${layoutText(`x${name}`)}vec4 read${name}(int image, int g, int y, int x) {
   if (uint(y) >= uint(Dx${name}.y) || uint(x) >= uint(Dx${name}.z)) return vec4(0);
   int row = (image * Lx${name}.z + g) * Lx${name}.w + (y >> 1);
   return real${name}(texelFetch(X${name}, ivec3(x >> 1, row, (y & 1) * 2 + (x & 1)), 0));

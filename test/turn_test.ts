@@ -1,5 +1,5 @@
-/** src/run/turn.ts */
-import { nextTurn } from '../../src/run/turn.js';
+/** src/turn.ts */
+import { nextTurn } from '../src/turn.js';
 
 describe('nextTurn', () => {
   it('lets what has been posted before come first', async () => {
