@@ -287,10 +287,10 @@ export class MulayerBackend extends KernelBackend {
   }
 
   report(): RunReport {
-    const { layers, ms } = this.executor;
+    const { layers, tried, ms } = this.executor;
     const rows = layers.map(row => ({ ...row, fused: [...row.fused] }));
     const programs = this.gpu?.programs ?? [];
-    return { layers: rows, delegated: { ...this.delegatedBefore }, ms, programs };
+    return { layers: rows, delegated: { ...this.delegatedBefore }, ms, tried, programs };
   }
 
   /** Runs what `infer` records and reads, and observes it as a whole: twice where weights are new. */

@@ -30,7 +30,7 @@ export {
   UnsupportedError,
 } from './errors.js';
 export { setWorkerUrl } from './processors/cpu/pool.js';
-export type { LayerReport, ProgramReport, RunReport } from './run/report.js';
+export type { LayerReport, ProgramReport, RunReport, Tried } from './run/report.js';
 
 /** Below tfjs's own backends: mulayer is used when it is asked for. */
 const PRIORITY = 0;

@@ -4,6 +4,7 @@
  *
  *     npm run bench -- coop --nets=squeezenet --threads=1,2 --batches=1,4
  *     npm run bench -- coop --splits=cpu,gpu,0.5,bands,auto,webgl,wasm
+ *     --rounds, --turn: turns of each, and inferences in each of them
  *     npm run bench -- coop --page=DIR     only puts the page there: coop.html?nets=... POSTs to /result
  *
  * A GPU in software tells nothing of speed: `--page` is for a machine that has one.
@@ -28,6 +29,7 @@ export async function main(args) {
       splits: { type: 'string', default: 'cpu,gpu,auto' },
       precision: { type: 'string', default: 'int8' },
       rounds: { type: 'string', default: '5' },
+      turn: { type: 'string', default: '3' },
       page: { type: 'string' },
     },
   });
@@ -39,10 +41,11 @@ export async function main(args) {
   const { launchChromium } = await import('../chromium.mjs');
   const server = await serve({ '/': `${out}/` });
   const browser = await launchChromium(chromium);
-  const { nets, threads, sizes, batches, splits, precision, rounds } = values;
+  const { nets, threads, sizes, batches, splits, precision, rounds, turn } = values;
   const numbers = text => text.split(',').map(Number);
   const plan = {
-    ...{ nets: nets.split(','), splits: splits.split(','), precision, rounds: Number(rounds) },
+    ...{ nets: nets.split(','), splits: splits.split(','), precision },
+    ...{ rounds: Number(rounds), turn: Number(turn) },
     ...{ threads: numbers(threads), sizes: numbers(sizes), batches: numbers(batches) },
   };
   try {

@@ -10,7 +10,7 @@
 import '@tensorflow/tfjs-backend-webgl';
 import * as tf from '@tensorflow/tfjs-core';
 
-import { explain } from '../../src/index.js';
+import { type Tried, explain } from '../../src/index.js';
 import '../../test/models/tfjs_wasm.js';
 import { TfjsNet } from './nets_tfjs.js';
 import { inputOf, topology, type TopologyName } from './topologies.js';
@@ -22,9 +22,13 @@ interface Plan {
   sizes: number[];
   batches: number[];
   rounds: number;
+  /** Inferences of a turn. */
+  turn: number;
   /** Of mulayer: values of MULAYER_SPLIT; others are backends of tfjs. */
   splits: string[];
   precision: string;
+  /** Called before what is timed. */
+  onWarm?: () => void;
 }
 
 interface Row {
@@ -42,13 +46,14 @@ interface Row {
   layers?: [number, number, number];
   readbacks?: number;
   bytes?: number;
+  /** Of the layers that took longest: name, shape, place, milliseconds. */
+  longest?: string[];
+  /** What `auto` has tried. */
+  tried?: Tried[];
 }
 
 /** Inferences before any is timed. */
 const WARM = { auto: 24, other: 4 };
-/** Inferences of a turn. */
-const TURN = 3;
-
 const PEERS = ['webgl', 'wasm'];
 
 const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
@@ -68,7 +73,7 @@ async function compare(
   name: TopologyName,
   size: number,
   batch: number,
-  { threads, splits, rounds, precision }: Plan,
+  { threads, splits, rounds, turn, precision, onWarm }: Plan,
   report: (row: Row) => void,
 ): Promise<void> {
   const net = topology(name, size || undefined);
@@ -95,7 +100,7 @@ async function compare(
     for (const split of splits) {
       const made = await use(split, count);
       const warm = split === 'auto' ? WARM.auto : WARM.other;
-      let result = new Float32Array();
+      let result: Float32Array = new Float32Array();
       for (let i = 0; i < warm; i++) ({ result } = await infer(made, numbers, shape));
       const largest = (values: Float32Array) =>
         values.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
@@ -103,17 +108,23 @@ async function compare(
       const error = largest(result.map((v, i) => v - wanted![i])) / largest(wanted);
       all.push({ split, times: [], error });
     }
+    onWarm?.();
     for (let round = 0; round < rounds; round++) {
       for (const one of all) {
         const made = await use(one.split, count);
-        for (let i = 0; i < TURN; i++) one.times.push((await infer(made, numbers, shape)).ms);
+        for (let i = 0; i < turn; i++) one.times.push((await infer(made, numbers, shape)).ms);
         if (PEERS.includes(one.split)) continue;
-        const { layers } = explain();
+        const { layers, tried } = explain();
         const at = (where: string) => layers.filter(layer => layer.where === where).length;
         one.row = {
           layers: [at('cpu'), at('split'), at('gpu')],
           readbacks: layers.reduce((sum, { readbacks }) => sum + readbacks, 0),
           bytes: layers.reduce((sum, row) => sum + row.bytesFromGpu + row.bytesToGpu, 0),
+          ...(one.split === 'auto' && { tried }),
+          longest: [...layers]
+            .sort((a, b) => b.ms - a.ms)
+            .slice(0, 8)
+            .map(({ op, shape, where, ms }) => `${op} ${shape.join()} ${where} ${ms.toFixed(2)}`),
         };
       }
     }
@@ -154,6 +165,7 @@ if (query.has('nets')) {
     sizes: list('sizes', '0').map(Number),
     batches: list('batches', '1').map(Number),
     rounds: Number(query.get('rounds') ?? 5),
+    turn: Number(query.get('turn') ?? 3),
     splits: list('splits', 'cpu,gpu,auto'),
     precision: query.get('precision') ?? 'int8',
   };

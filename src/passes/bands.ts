@@ -85,8 +85,8 @@ export class Chain {
 
   private need({ inputs }: Node, name: string, left: Named<Need>, right: Named<Need>): void {
     const { value, shape } = inputs[name];
-    const a = (left[name] ?? 'whole') as Need;
-    const b = (right[name] ?? 'whole') as Need;
+    const a = left[name] ?? 'whole';
+    const b = right[name] ?? 'whole';
     const isSame =
       shape.length === value.shape.length && shape.every((n, i) => n === value.shape[i]);
     if (typeof a === 'string' || typeof b === 'string' || !isSame) this.wholes.add(value);

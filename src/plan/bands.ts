@@ -1,26 +1,27 @@
 /**
- * Plans bands (`passes/bands.ts`): which stretches of a graph run on the CPU, on the GPU, or as chains on
- * both, and in which shares. Dynamic programming over the boundaries, where all that is still to be read
- * is one value:
+ * Plans both processors at once: which stretches of a graph run on the CPU, on the GPU, as chains of bands
+ * on both (`passes/bands.ts`), or layer by layer with a part of the channels on each, and in which shares.
+ * Dynamic programming over the boundaries, where all that is still to be read is one value:
  *
- *     boundary   0 ────────── 1 ── 2 ──────────────── 3 ─── 4
- *                 chain, 5/16   CPU   chain, 6/16       GPU
+ *     boundary   0 ────────── 1 ── 2 ──────────────── 3 ─────────── 4 ─── 5
+ *                 chain, 5/16   CPU   chain, 6/16       channels, 3/8   GPU
  *
- * Its state is where that value lies. A chain takes as long as the slower of its two sides, its halo
- * included; in between, numbers travel. Each (end, share) costs one walk from the end to the start,
- * which prices all chains that end there.
+ * Its state is where that value lies. A stretch on both takes as long as the slower side, its halo
+ * included; in between, numbers travel. Each (end, share) of chains costs one walk from the end to the
+ * start, which prices all chains that end there.
  */
 import type { Node } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import type { Cut } from '../passes/bands.js';
 import { Chain, lastReaders } from '../passes/bands.js';
+import { roundCut } from './partition.js';
 import type { Placement } from './plan.js';
 
 /** What things take, all in the same unit of time. */
 export interface Prices {
-  /** Of whole nodes. */
-  cpu(index: number): number;
-  gpu(index: number): number;
+  /** Of so much of a node, 1 being all of it: of its rows or images, or of its channels. */
+  cpu(index: number, share: number): number;
+  gpu(index: number, share: number, of: 'rows' | 'channels'): number;
   /** The CPU's for submitting a node to the GPU. */
   readonly issue: number;
   /** Of so many numbers. */
@@ -36,14 +37,23 @@ export interface Banded {
 /** Shares that are tried: 1/16 to 15/16. */
 const STEPS = 16;
 
+/** Shares of channels that are tried: 1/8 to 7/8. */
+const PARTS = 8;
+
 /** Boundaries that chains may end at; of more, those with the fewest numbers. */
 const MOST_ENDS = 24;
 
 const CPU: Placement = { where: 'cpu' };
 const GPU: Placement = { where: 'gpu' };
 
-/** Where the value at a boundary lies; a number: sliced, with this share on the CPU. */
-type Where = 'cpu' | 'gpu' | number;
+/** Cut, with this share on the CPU; of channels at this one, of which no more than the value's own. */
+interface Sliced {
+  readonly share: number;
+  readonly channel?: number;
+}
+
+/** Where the value at a boundary lies. */
+type Where = 'cpu' | 'gpu' | Sliced;
 
 interface State {
   readonly where: Where;
@@ -69,9 +79,9 @@ export function planBands(
     if (b + 1 === boundaries.length) return;
     const next = boundaries[b + 1].at;
     const stretch = nodes.slice(at, next).map((_, i) => at + i);
-    const onCpu = sum(stretch, prices.cpu);
+    const onCpu = sum(stretch, i => prices.cpu(i, 1));
     const onGpu = stretch.every(i => can[i])
-      ? sum(stretch, i => Math.max(prices.gpu(i), prices.issue))
+      ? sum(stretch, i => Math.max(prices.gpu(i, 1, 'rows'), prices.issue))
       : Infinity;
     for (const state of states[b]) {
       const go = (to: number, where: Where, time: number, placements: Placement[]) =>
@@ -96,7 +106,17 @@ export function planBands(
         const isWhole = typeof state.where === 'string';
         const cpuAt = toCpu * (isWhole ? share : 1);
         const gpuAt = cpuAt + toGpu * (isWhole ? 1 - share : 1);
-        go(to, share, Math.max(cpuAt + cpu, gpuAt + gpu), placements);
+        go(to, { share }, Math.max(cpuAt + cpu, gpuAt + gpu), placements);
+      }
+      if (stretch.length > 1 || !can[at]) continue;
+      for (const channel of channelsOf(nodes[at], state.where)) {
+        const share = channel / nodes[at].outputs[0].shape.at(-1)!;
+        const isKept = nodes[at].kernel.kind === 'channelwise';
+        const cpuAt = isKept ? 0 : toCpu;
+        const cpu = cpuAt + prices.cpu(at, share) + prices.issue;
+        const gpu = Math.max(prices.gpu(at, 1 - share, 'channels'), prices.issue);
+        const time = Math.max(cpu, cpuAt + (isKept ? 0 : toGpu) + gpu);
+        go(b + 1, { share, channel }, time, [{ where: 'split', cut: channel }]);
       }
     }
   });
@@ -111,15 +131,32 @@ export function planBands(
 /** What it takes to have a value on a processor. */
 function arrival(where: Where, numbers: number, on: 'cpu' | 'gpu', prices: Prices): number {
   if (where === on) return 0;
-  const isSliced = typeof where === 'number';
-  if (on === 'cpu') return prices.readBack(isSliced ? (1 - where) * numbers : numbers);
-  return prices.upload(isSliced ? where * numbers : numbers);
+  const onCpu = typeof where === 'object' ? where.share : Number(where === 'cpu');
+  return on === 'cpu' ? prices.readBack((1 - onCpu) * numbers) : prices.upload(onCpu * numbers);
 }
 
-/** Of states with the value in the same place, the earlier; of those that are sliced, too. */
+/** The channels at which a layer may be cut; of what goes channel by channel, the one where its input is. */
+function channelsOf(node: Node, where: Where): number[] {
+  const { kernel, outputs } = node;
+  const channels = outputs[0].shape.at(-1) ?? 1;
+  const canCut = (cut: number) => cut > 0 && cut < channels && !!kernel.slice?.(node, 0, cut);
+  if (kernel.kind === 'channelwise') {
+    const before = typeof where === 'object' ? (where.channel ?? 0) : 0;
+    const x = Object.values(node.inputs)[0].shape.at(-1);
+    return x === channels && canCut(before) ? [before] : [];
+  }
+  if (kernel.kind !== 'layer') return [];
+  const cuts = Array.from({ length: PARTS - 1 }, (_, i) =>
+    roundCut(channels, (i + 1) / PARTS, kernel.grain?.(node) ?? 1),
+  );
+  return [...new Set(cuts)].filter(canCut);
+}
+
+/** Of states with the value in the same place, the earlier; of those that are sliced alike, too. */
 function enter(states: State[], state: State): void {
-  const key = ({ where }: State) => (typeof where === 'number' ? 'sliced' : where);
-  const at = states.findIndex(other => key(other) === key(state));
+  const kind = ({ where }: State) =>
+    typeof where === 'string' ? where : where.channel === undefined ? 'rows' : 'channels';
+  const at = states.findIndex(other => kind(other) === kind(state));
   if (at < 0) states.push(state);
   else if (state.time < states[at].time) states[at] = state;
 }
@@ -196,8 +233,8 @@ function chainsOf(
           if (!cut) break;
           cuts.unshift(cut);
           const length = nodes[index].outputs[0].shape[axis];
-          cpu += (prices.cpu(index) * cut.cut) / length + prices.issue;
-          gpu += Math.max((prices.gpu(index) * (length - cut.from)) / length, prices.issue);
+          cpu += prices.cpu(index, cut.cut / length) + prices.issue;
+          gpu += Math.max(prices.gpu(index, 1 - cut.from / length, 'rows'), prices.issue);
           const from = starts.get(index);
           if (from === undefined) continue;
           const placements = cuts.map((one): Placement => ({ where: 'split', axis, ...one }));

@@ -7,8 +7,8 @@
  * | gpu, 0 | GPU where it can | GPU where it can |
  * | p | both: channels [0, p·C) on the CPU | keep the slices of their input, else CPU |
  * | layer | GPU from LAYER_MACS on, else CPU | where their input is |
- * | bands | chains of both, whole stretches of one (`bands.ts`) | the same |
- * | auto | cpu, gpu or bands, found by trial (`trial.ts`) where there is a real GPU; else cpu | |
+ * | bands | stretches of both, or of one (`bands.ts`) by their work | the same |
+ * | auto | cpu, gpu, or both by what these took (`trial.ts`) where there is a real GPU; else cpu | |
  */
 import type { Split } from '../flags.js';
 import type { Node, Use } from '../graph/graph.js';
@@ -32,16 +32,16 @@ export interface Device {
 const CPU: Placement = { where: 'cpu' };
 const GPU: Placement = { where: 'gpu' };
 
-/** Bands by the times of whole runs, the GPU taken to be so many times slower than it was in them. */
-export interface Bands {
-  readonly gpu: number;
+/** By the times of the runs so far (`bands.ts`), for the first, second, ... time. */
+export interface Planned {
+  readonly round: number;
 }
 
 /** A split with a rule of its own; `auto` and `bands` are resolved to one of them first. */
-export type Rule = Exclude<Split, 'auto' | 'bands'> | Bands;
+export type Rule = Exclude<Split, 'auto' | 'bands'> | Planned;
 
 /** A rule that goes from node to node. */
-export type NodeRule = Exclude<Rule, Bands>;
+export type NodeRule = Exclude<Rule, Planned>;
 
 export function partition(nodes: readonly Node[], rule: NodeRule, device: Device): Placement[] {
   const placed = new Map<Value, Placement>();

@@ -57,8 +57,7 @@ export class Plan {
   private readonly trials = new Map<string, Trial>();
   /** 16 bits were not enough for its numbers on the GPU, or there was a NaN: from then on 32. */
   isWide = false;
-  private placements: readonly Placement[] | undefined;
-  private placedFor = '';
+  private readonly placements = new Map<string, readonly Placement[]>();
 
   constructor(nodes: number) {
     this.layers = Array.from({ length: nodes }, () => ({
@@ -67,13 +66,11 @@ export class Plan {
     }));
   }
 
-  /** The placements for these circumstances, made once and kept until they change. */
+  /** The placements for these circumstances, made once and kept. */
   place(circumstances: string, make: () => readonly Placement[]): readonly Placement[] {
-    if (!this.placements || this.placedFor !== circumstances) {
-      this.placements = make();
-      this.placedFor = circumstances;
-    }
-    return this.placements;
+    const placements = this.placements.get(circumstances) ?? make();
+    this.placements.set(circumstances, placements);
+    return placements;
   }
 
   /** How `MULAYER_SPLIT=auto` finds its split; what is fastest may be another with other threads. */
@@ -95,7 +92,7 @@ export class Plan {
 
   /** Makes the next run place its nodes anew. */
   forgetPlacements(): void {
-    this.placements = undefined;
+    this.placements.clear();
   }
 }
 

@@ -1,17 +1,18 @@
 /**
  * `MULAYER_SPLIT=auto`: the first inferences of a graph try the CPU alone, the GPU alone, and what the
- * planner makes of their times; the fastest stays. A cooperative plan that is slower than the better
- * processor alone is therefore never kept.
+ * planner makes of their times (`bands.ts`); the fastest stays. A cooperative plan that is slower than
+ * the better processor alone is therefore never kept.
  *
- *     run       1         2, 3, 4    5, 6, 7    8, 9, 10    11 to 16               then
- *     rule      observe   cpu        gpu        bands       bands, GPU taken       the fastest
- *                                                           for slower, faster
+ *     run       1         2, 3, 4    5, 6, 7    8, 9, 10    11, 12, 13     14, 15, 16     then
+ *     rule      observe   cpu        gpu        planned     planned again, by the times   the fastest
+ *                                                           that its own parts took
  *
  * Where one processor is HOPELESS times slower, nothing else is tried.
  */
 import type { Node } from '../graph/graph.js';
 import type { Prices } from './bands.js';
-import type { Rule } from './partition.js';
+import type { Planned, Rule } from './partition.js';
+import type { Placement } from './plan.js';
 
 /** Runs of each candidate: the first compiles or packs, the best of the others counts. */
 const RUNS = 3;
@@ -19,28 +20,71 @@ const RUNS = 3;
 /** A processor this many times slower cannot win more than an exchange costs. */
 const HOPELESS = 4;
 
-/** How many times slower than its whole runs say the GPU is taken to be in bands. */
-const LEANINGS = [1, 1.4, 0.7];
+/** How often is planned, each time by more that is known. */
+const ROUNDS = 3;
 
 /** Milliseconds of an exchange, and of a million numbers of it, which travel as bytes mostly. */
-const READ_BACK = { a: 0.15, b: 0.5 };
-const UPLOAD = { a: 0.03, b: 0.3 };
+const READ_BACK = { a: 0.25, b: 0.5 };
+const UPLOAD = { a: 0.05, b: 0.5 };
 
 /** Multiply-accumulates that take a GPU as long as a number of its results, and as a draw. */
 const MACS_OF_NUMBER = 20;
 const MACS_OF_DRAW = 2e6;
+/** And as a number that is exchanged; an exchange as this part of all. */
+const MACS_OF_SENT = 100;
+const EXCHANGE = 0.01;
+
+/** What a step takes of the whole one's time on the GPU, however few its rows: until it was measured. */
+const FIXED = { rows: 0.3, channels: 0.1 };
+/** With more of a step than this there is nothing to learn of that. */
+const NEARLY_ALL = 0.9;
+
+/** Milliseconds by the index of the node that a step ends with. */
+export type StepTimes = ReadonlyMap<number, number>;
+
+/** What `auto` has tried for a graph. */
+export interface Tried {
+  /** `cpu` or `gpu`: all on it; `planned`: both, for the first, second, ... time. */
+  split: string;
+  /** Milliseconds of its quickest inference. */
+  ms: number;
+  /** Milliseconds that the plan promised. */
+  predicted?: number;
+}
 
 /** A candidate's runs. */
 interface Times {
   readonly ms: number[];
-  /** Milliseconds of the steps, by the node they end with, of the best run. */
-  steps: ReadonlyMap<number, number>;
+  /** Of the best run. */
+  steps: StepTimes;
 }
 
 export class Trial {
   private readonly times = new Map<Rule, Times>();
-  private readonly bands: readonly Rule[] = LEANINGS.map(gpu => ({ gpu }));
+  private readonly planned: readonly Planned[] = Array.from({ length: ROUNDS }, (_, round) => ({
+    round,
+  }));
   private chosen: Rule | undefined;
+  /** What whole steps took on the GPU, by its own clock. */
+  private gpuTimes: StepTimes = new Map();
+  /** What a step takes of that however few its rows, or channels. */
+  private readonly fixed = { rows: new Map<number, number>(), channels: new Map<number, number>() };
+
+  /** Milliseconds that were predicted of what was planned. */
+  private readonly predicted = new Map<Rule, number>();
+
+  /** What was tried so far. */
+  get tried(): Tried[] {
+    return [...this.times].map(([rule, { ms }]) => ({
+      split: typeof rule === 'object' ? `planned ${rule.round + 1}` : String(rule),
+      ms: Math.min(...ms),
+      ...(this.predicted.has(rule) && { predicted: this.predicted.get(rule)! }),
+    }));
+  }
+
+  predict(rule: Rule, ms: number): void {
+    this.predicted.set(rule, ms);
+  }
 
   /** What the next run shall do. */
   next(): Rule {
@@ -49,10 +93,16 @@ export class Trial {
     if (cpu === undefined) return 'cpu';
     if (gpu === undefined) return 'gpu';
     const candidates: Rule[] = ['cpu', 'gpu'];
-    if (cpu < HOPELESS * gpu && gpu < HOPELESS * cpu) candidates.push(...this.bands);
+    if (cpu < HOPELESS * gpu && gpu < HOPELESS * cpu) candidates.push(...this.planned);
     for (const rule of candidates) if (this.best(rule) === undefined) return rule;
     this.chosen = candidates.reduce((a, b) => (this.best(b)! < this.best(a)! ? b : a));
     return this.chosen;
+  }
+
+  /** The faster processor, as far as is known: for runs that cannot try what is next. */
+  get known(): Rule {
+    const [cpu = Infinity, gpu = Infinity] = [this.best('cpu'), this.best('gpu')];
+    return gpu < cpu ? 'gpu' : 'cpu';
   }
 
   /** Whether the next run is timed, so that its results should be brought to the CPU. */
@@ -60,11 +110,13 @@ export class Trial {
     return this.chosen === undefined;
   }
 
-  /**
-   * @param ms of a whole run, its results on the CPU.
-   * @param steps of it: milliseconds by the index of the node that a step ends with.
-   */
-  add(rule: Rule, ms: number, steps: ReadonlyMap<number, number>): void {
+  /** Whether the GPU shall tell the times of this run's steps: of a candidate's last. */
+  wantsTimes(rule: Rule): boolean {
+    return rule !== 'cpu' && this.times.get(rule)?.ms.length === RUNS - 1;
+  }
+
+  /** @param ms of a whole run, its results on the CPU. */
+  add(rule: Rule, ms: number, steps: StepTimes): void {
     if (!this.isRunning) return;
     const times = this.times.get(rule) ?? { ms: [], steps };
     this.times.set(rule, times);
@@ -72,28 +124,57 @@ export class Trial {
     if (ms <= Math.min(...times.ms.slice(1))) times.steps = steps;
   }
 
+  /** @param times of the steps on the GPU, by its own clock, as these were placed. */
+  hear(
+    rule: Rule,
+    times: StepTimes,
+    nodes: readonly Node[],
+    at: readonly number[],
+    placements: readonly Placement[],
+  ): void {
+    if (rule === 'gpu') this.gpuTimes = times;
+    placements.forEach((placement, i) => {
+      if (placement.where !== 'split') return;
+      const [part, whole] = [times.get(at[i]), this.gpuTimes.get(at[i])];
+      if (part === undefined || !whole) return;
+      const { axis, cut, from = cut } = placement;
+      const share = 1 - from / nodes[i].outputs[0].shape.at(axis ?? -1)!;
+      if (share > NEARLY_ALL) return;
+      const fixed = (part / whole - share) / (1 - share);
+      const all = this.fixed[axis === undefined ? 'channels' : 'rows'];
+      all.set(at[i], Math.max(fixed, 0));
+    });
+  }
+
   /**
-   * What the nodes at these indices take, by the whole runs; by their work alone where there were none.
+   * What the nodes at these indices take, by the runs so far; by their work alone where there were none.
    *
-   * @param slower how many times slower the GPU is taken to be than it was.
+   * @param threads of the CPU, one of which submits.
    */
-  prices(nodes: readonly Node[], at: readonly number[], slower: number): Prices {
+  prices(nodes: readonly Node[], at: readonly number[], threads: number): Prices {
     const work = nodes.map(workOf);
-    const all = work.reduce((a, b) => a + b, 0);
     const [cpu, gpu] = [this.best('cpu'), this.best('gpu')];
     if (cpu === undefined || gpu === undefined) {
-      const free = () => 0;
-      return { cpu: i => work[i], gpu: i => work[i], issue: 0, upload: free, readBack: free };
+      const exchange = (numbers: number) => EXCHANGE * sum(work) + MACS_OF_SENT * numbers;
+      const part = (i: number, share: number) => work[i] * share;
+      return { cpu: part, gpu: part, issue: 0, upload: exchange, readBack: exchange };
     }
-    const { steps } = this.times.get('cpu')!;
-    const measured = at.map(index => steps.get(index) ?? 0);
-    const total = measured.reduce((a, b) => a + b, 0);
-    const shares = total > 0 ? measured.map(ms => ms / total) : work.map(macs => macs / all);
+    const steps = at.map(index => this.times.get('cpu')!.steps.get(index) ?? 0);
+    const onCpu = sum(steps) > 0 ? steps.map(ms => (ms / sum(steps)) * cpu) : spread(work, cpu);
+    const byWork = spread(work, gpu);
+    const onGpu = at.map((index, i) => this.gpuTimes.get(index) ?? byWork[i]);
     const issued = [...this.times.get('gpu')!.steps.values()];
+    const fixed = {
+      rows: typical(this.fixed.rows, FIXED.rows),
+      channels: typical(this.fixed.channels, FIXED.channels),
+    };
     return {
-      cpu: i => shares[i] * cpu,
-      gpu: i => (work[i] * gpu * slower) / all,
-      issue: issued.reduce((a, b) => a + b, 0) / Math.max(1, issued.length),
+      cpu: (i, share) => onCpu[i] * share,
+      gpu: (i, share, of) => {
+        const least = this.fixed[of].get(at[i]) ?? fixed[of];
+        return share === 1 ? onGpu[i] : onGpu[i] * (least + (1 - least) * share);
+      },
+      issue: sum(issued) / Math.max(1, issued.length) / threads,
       upload: numbers => UPLOAD.a + (UPLOAD.b * numbers) / 1e6,
       readBack: numbers => READ_BACK.a + (READ_BACK.b * numbers) / 1e6,
     };
@@ -108,7 +189,18 @@ export class Trial {
 
 /** What a node is to a GPU, in multiply-accumulates. */
 function workOf({ kernel, inputs, attributes, outputs }: Node): number {
-  const numbers = outputs.flatMap(({ shape }) => shape.reduce((a, b) => a * b, 1));
+  const numbers = outputs.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
   const macs = kernel.macs?.({ inputs, attributes, outputs }) ?? 0;
-  return macs + MACS_OF_NUMBER * numbers.reduce((a, b) => a + b, 0) + MACS_OF_DRAW;
+  return macs + MACS_OF_NUMBER * sum(numbers) + MACS_OF_DRAW;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+const spread = (weights: readonly number[], total: number): number[] =>
+  weights.map(weight => (weight / sum(weights)) * total);
+
+/** The median of what is known. */
+function typical(known: StepTimes, initial: number): number {
+  const sorted = [...known.values()].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? initial;
 }

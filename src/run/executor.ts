@@ -10,7 +10,7 @@
 import { env } from '@tensorflow/tfjs-core';
 
 import type { Settings, Split } from '../flags.js';
-import type { Graph, Node, Use } from '../graph/graph.js';
+import type { Graph, Node } from '../graph/graph.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
 import { placeBytes } from '../passes/bytes.js';
@@ -22,7 +22,7 @@ import type { Rule } from '../plan/partition.js';
 import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
-import type { Trial } from '../plan/trial.js';
+import type { Trial, Tried } from '../plan/trial.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuProcessor } from '../processors/cpu/processor.js';
 import type { Range } from '../processors/cpu/quantisation.js';
@@ -46,7 +46,7 @@ import { Transfers } from './transfers.js';
 const LONG_MS = 1;
 
 /** `MULAYER_SPLIT=bands`: by the work there is. */
-const EVEN: Rule = { gpu: 1 };
+const EVEN: Rule = { round: 0 };
 
 /** What the passes have found, for each step. */
 interface Found {
@@ -76,8 +76,9 @@ interface Run {
 }
 
 export class Executor {
-  /** Rows of the last run, and its time in milliseconds. */
+  /** Rows of the last run, what was tried for its graph, and its time in milliseconds. */
   layers: LayerReport[] = [];
+  tried: Tried[] = [];
   ms = 0;
   /** Calls of `calibrate` under way: each run observes as a first one does, and adds to what is known. */
   calibrations = 0;
@@ -88,6 +89,8 @@ export class Executor {
   /** Those whose GPU programs have been compiled, or are being. */
   private readonly prepared = new WeakSet<readonly Placement[]>();
   private readonly preparedForBytes = new WeakSet<readonly Placement[]>();
+  /** Who wants to know what the GPU took for the steps of an earlier run. */
+  private hear: ((times: ReadonlyMap<object, number>) => void) | undefined;
   private readonly plans = new Plans();
   /** What repeats itself from run to run of a plan; a tape goes with the weights it reads. */
   private readonly takes = new WeakMap<Plan, Takes<Found>>();
@@ -139,14 +142,15 @@ export class Executor {
     this.gpu?.beginRun(isHalf);
     if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const trial = plan.trialFor(settings, this.cpu.threads);
-    const rule = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, trial, nodes);
+    this.hearTimes();
+    this.tried = trial.tried;
+    const wanted = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, trial, nodes);
     const observing = plan.runs === 0 || this.isCalibrating;
-    const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
-    const steps = this.fuser.steps(nodes, plan, gpuMayRun);
+    const isTried = settings.split === 'auto' && trial.isRunning;
+    let placed = this.place(nodes, wanted, plan, trial);
+    if (isTried && this.gpu?.isCompiling) placed = this.place(nodes, trial.known, plan, trial);
+    const { rule, gpuMayRun, steps, placements } = placed;
     const order = steps.map(({ node }) => node);
-    const placements = plan.place(this.circumstances(rule, steps), () =>
-      this.partition(steps, rule, plan, trial),
-    );
     const repeats = !gpuMayRun && !observing && !isRehearsal;
     const scene = { key: keyOfScene(settings), steps, plan };
     const takes = this.takesOf(plan);
@@ -159,14 +163,10 @@ export class Executor {
       if (yield* this.replay(replay, run)) {
         plan.runs++;
         this.ms = performance.now() - start;
+        if (isTried) trial.add(rule, this.ms, this.timesOf(steps));
         return;
       }
       takes.drop();
-    }
-    if (!this.prepared.has(placements)) {
-      this.prepared.add(placements);
-      const onGpu = steps.filter((_, i) => placements[i].where !== 'cpu');
-      this.lowering.prepare(onGpu.map(({ node }) => node));
     }
     if (settings.precision === 'auto') this.choose(steps, placements, plan, settings);
     const bytes = observing ? [] : this.placeBytes(steps, placements, plan, settings);
@@ -180,6 +180,8 @@ export class Executor {
       : undefined;
     let run: Run = { ...all, bytes, keeper, rooms: rooms(), take };
     this.transfers.hasOverflowed = false;
+    const isTimed = isTried && trial.wantsTimes(rule) && !!this.gpu?.timers;
+    if (isTimed) this.askTimes(trial, rule, steps, placements);
     yield* this.compute(run);
     if (repeats) takes.end(take, this.cpu);
     if (keeper && (yield* this.hasOverflowed(keeper))) {
@@ -189,7 +191,7 @@ export class Executor {
       run = { ...all, bytes, keeper: undefined, rooms: rooms() };
       yield* this.compute(run);
     } else if (keeper) for (const step of steps) this.retire(step);
-    if (settings.split === 'auto' && !run.observing && trial.isRunning) {
+    if (isTried && !run.observing) {
       yield* this.bringHome(nodes);
       trial.add(rule, performance.now() - start, this.timesOf(steps));
     }
@@ -198,11 +200,51 @@ export class Executor {
     this.ms = performance.now() - start;
   }
 
+  /** The nodes as steps, and where a rule has these; the GPU's programs for it are being compiled. */
+  private place(nodes: readonly Node[], rule: Rule, plan: Plan, trial: Trial) {
+    const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
+    const steps = this.fuser.steps(nodes, plan, gpuMayRun);
+    const placements = plan.place(this.circumstances(rule, steps), () =>
+      this.partition(steps, rule, plan, trial),
+    );
+    if (!this.prepared.has(placements)) {
+      this.prepared.add(placements);
+      steps.forEach(({ node }, i) => this.lowering.prepare(node, placements[i]));
+    }
+    return { rule, gpuMayRun, steps, placements };
+  }
+
   /** Milliseconds of the steps of the last run, by the node they end with. */
   private timesOf(steps: readonly Step[]): ReadonlyMap<number, number> {
     // A step that nobody wanted has no row.
     const areAll = steps.length === this.layers.length;
     return new Map(areAll ? steps.map(({ at }, i) => [at, this.layers[i].ms]) : []);
+  }
+
+  /** From now on the GPU notes what steps take; the trial hears of it when that is known. */
+  private askTimes(
+    trial: Trial,
+    rule: Rule,
+    steps: readonly Step[],
+    placements: readonly Placement[],
+  ): void {
+    this.gpu!.timers!.start();
+    this.hear = times => {
+      const ofSteps = steps.flatMap(({ node, at }): [number, number][] => {
+        const ms = times.get(node);
+        return ms === undefined ? [] : [[at, ms]];
+      });
+      const nodes = steps.map(({ node }) => node);
+      const at = steps.map(step => step.at);
+      trial.hear(rule, new Map(ofSteps), nodes, at, placements);
+    };
+  }
+
+  private hearTimes(): void {
+    const times = this.hear && this.gpu?.timers?.take();
+    if (!times) return;
+    this.hear!(times);
+    this.hear = undefined;
   }
 
   private partition(
@@ -216,8 +258,10 @@ export class Executor {
       !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node);
     if (typeof rule !== 'object') return partition(order, rule, { gpuCan });
     const at = steps.map(step => step.at);
-    const prices = trial.prices(order, at, rule.gpu);
-    return planBands(order, prices, i => gpuCan(order[i], i)).placements;
+    const prices = trial.prices(order, at, this.cpu.threads);
+    const { placements, time } = planBands(order, prices, i => gpuCan(order[i], i));
+    trial.predict(rule, time);
+    return placements;
   }
 
   /** The GPU's programs that will read bytes: after the first inference, when there are some. */
@@ -234,8 +278,11 @@ export class Executor {
       const isMoved = this.lowering.kernelOf(node).writesBytes?.(node) === 'same' && reads(node);
       if (bytes[i] || isMoved) for (const value of node.outputs) asBytes.add(value);
     });
-    const readers = order.filter((node, i) => placements[i].where !== 'cpu' && reads(node));
-    if (readers.length > 0) this.lowering.prepare(readers, asBytes);
+    const areRead = order.map((node, i) => placements[i].where !== 'cpu' && reads(node));
+    if (areRead.includes(true)) this.gpu!.prepareWire();
+    order.forEach((node, i) => {
+      if (areRead[i]) this.lowering.prepare(node, placements[i], asBytes);
+    });
   }
 
   private *compute(run: Run): Generator<Pause, void> {
@@ -244,6 +291,7 @@ export class Executor {
       this.layers = yield* pipeline(this.cpu, this.workOf(run));
     } finally {
       this.transfers.inner = undefined;
+      this.gpu?.timers?.stop();
       run.rooms.dispose();
     }
   }
@@ -308,7 +356,8 @@ export class Executor {
   private isAlone(run: Run, index: number): boolean {
     const { node, at } = run.steps[index];
     const placement = run.placements[index];
-    if ((placement.where !== 'cpu' && !isUnderWay(node)) || run.observing) return true;
+    if (run.observing) return true;
+    if (placement.where !== 'cpu' && !this.isAsync(node, placement)) return true;
     // What a lowering would wait for, the page need not.
     if (run.plan.layers[at].looks || this.lowering.mustReadBack(node, placement)) return true;
     // What is learned from an input must not have to be computed again.
@@ -321,7 +370,6 @@ export class Executor {
     const layer = run.plan.layers[at];
     if (!node.wanted && !run.isRehearsal) return { bytes: 0 };
     if (placement.where !== 'gpu' && this.lowering.mustReadBack(node, placement)) yield 'gpu';
-    if (isBand(placement) && !isUnderWay(node)) this.submitBands(run, index);
     if (layer.isLong) yield 'long';
     const { waits } = this.cpu;
     const start = performance.now();
@@ -334,17 +382,25 @@ export class Executor {
     return { bytes, row, guarded };
   }
 
+  /** Whether the GPU's part of a step can be submitted before the CPU is done with the steps before. */
+  private isAsync(node: Node, placement: Placement): boolean {
+    return (
+      isBand(placement) && (!!node.outputs[0].slices || this.lowering.canSubmit(node, placement))
+    );
+  }
+
   /**
-   * Submits the GPU's bands of this step and of those after it, so that it is at work while the CPU goes
-   * through its own. What it refuses it will refuse again when that step is there.
+   * Submits the GPU's bands of this step and of those after it, so that it is at work while this thread
+   * goes through the CPU's. With more threads they take turns: these have work at once, too. What the
+   * GPU refuses it will refuse again when that step is there.
    */
   private submitBands({ steps, placements }: Run, from: number): void {
+    if (this.cpu.threads > 1) return;
     try {
       for (let i = from; i < steps.length; i++) {
         const [{ node }, placement] = [steps[i], placements[i]];
-        if (!isBand(placement) || !Object.values(node.inputs).every(isThere)) break;
-        if (node.outputs[0].slices) continue;
-        this.lowering.submit(node, placement);
+        if (!isBand(placement) || !this.isAsync(node, placement)) break;
+        if (!node.outputs[0].slices) this.lowering.submit(node, placement);
       }
     } catch {
       // Told by the step.
@@ -447,6 +503,7 @@ export class Executor {
     try {
       for (const { value } of Object.values(node.inputs)) if (value.error) throw value.error;
       int8 = yield* this.decideInt8(run, index);
+      if (isBand(placement) && !node.outputs[0].slices) this.submitBands(run, index);
       try {
         const isBlend = this.lowering.kernelOf(node).writesBytes?.(node) === 'blend';
         const asBytes = group && !run.observing && (int8 || isBlend);
@@ -705,12 +762,6 @@ type Band = Extract<Placement, { where: 'split' }> & { readonly axis: number };
 /** Whether images or rows are split, not channels. */
 const isBand = (placement: Placement): placement is Band =>
   placement.where === 'split' && placement.axis !== undefined;
-
-/** Whether the GPU's part of a step has been submitted, and the CPU's has not. */
-const isUnderWay = ({ outputs: [{ slices }] }: Node): boolean => !!slices && !slices.cpu;
-
-/** Whether there is something to submit with: numbers, or a part of them on the GPU. */
-const isThere = ({ value: { pending, slices } }: Use): boolean => !pending || !!slices;
 
 /** The CPU's share of a split node. */
 function shareOf({ axis, cut }: Extract<Placement, { where: 'split' }>, { shape }: Value): number {

@@ -12,8 +12,8 @@ import type { Placement } from '../plan/plan.js';
 import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Room } from '../processors/cpu/joint.js';
 import type { Range } from '../processors/cpu/quantisation.js';
-import type { GpuProcessor } from '../processors/gpu/processor.js';
-import type { Argument, Call, Kernel } from '../processors/kernel.js';
+import type { GpuBuffer, GpuProcessor } from '../processors/gpu/processor.js';
+import type { Call, Kernel } from '../processors/kernel.js';
 import type { Transfers } from './transfers.js';
 import { cutShape } from './transfers.js';
 
@@ -41,7 +41,7 @@ export class Lowering {
 
   /** Whether the CPU can only have what it needs of the node's inputs by a blocking read-back. */
   mustReadBack(node: Node, placement: Placement): boolean {
-    const { inputs } = this.cpuSlice(node, placement)?.rule ?? { inputs: {} as Named<Need> };
+    const { inputs } = this.cpuSlice(node, placement)?.rule ?? { inputs: {} };
     return Object.entries(node.inputs).some(([name, use]) => {
       const need = inputs[name] ?? 'whole';
       if (need === 'nothing') return false;
@@ -49,13 +49,16 @@ export class Lowering {
     });
   }
 
-  /** Sees to it that the GPU's programs for these nodes are being compiled; some values are bytes. */
-  prepare(nodes: readonly Node[], bytes?: ReadonlySet<Value>): void {
-    if (bytes) this.gpu!.prepareWire();
-    for (const node of nodes) {
-      const comesAsBytes = (name: string) => !!bytes?.has(node.inputs[name].value);
-      this.gpu!.prepare(this.kernelOf(node), node, comesAsBytes);
-    }
+  /** Sees to it that the GPU's programs for a node are being compiled; some values are bytes. */
+  prepare(node: Node, placement: Placement, bytes?: ReadonlySet<Value>): void {
+    if (placement.where === 'cpu') return;
+    const slice = placement.where === 'split' ? this.gpuSlice(node, placement) : undefined;
+    const comesAsBytes = (name: string) => !!bytes?.has(node.inputs[name].value);
+    const call = callOf(node, slice, false, ({ shape, dtype }, part) => ({
+      shape: part ? cutShape(shape, part) : shape,
+      dtype,
+    }));
+    this.gpu!.prepare(this.kernelOf(node), call, comesAsBytes);
   }
 
   /**
@@ -69,7 +72,7 @@ export class Lowering {
       const buffers = this.cpu.run(kernel, { ...this.cpuCall(node, undefined, int8), ...bytes });
       node.outputs.forEach((value, i) => (value.cpu = buffers[i]));
     } else if (placement.where === 'gpu') {
-      const buffers = this.gpu!.run(kernel, this.gpuCall(node, undefined));
+      const buffers = this.onGpu(node, undefined);
       node.outputs.forEach((value, i) => (value.gpu = buffers[i]));
     } else {
       // The CPU's inputs first: a read-back would otherwise wait for the GPU's new work as well.
@@ -91,11 +94,16 @@ export class Lowering {
   /** Submits the GPU's part of a split node, without waiting for the CPU's. */
   submit(node: Node, placement: Split): void {
     const [output] = node.outputs;
-    const axis = placement.axis ?? output.shape.length - 1;
-    const { cut, from = cut } = placement;
-    const right = sliceOf(node, { axis, from, to: output.shape[axis] });
-    const [gpu] = this.gpu!.run(this.kernelOf(node), this.gpuCall(node, right));
-    output.slices = { axis, to: cut, from, gpu };
+    const right = this.gpuSlice(node, placement);
+    const { axis, from } = right.range;
+    const [gpu] = this.onGpu(node, right);
+    output.slices = { axis, to: placement.cut, from, gpu };
+  }
+
+  private gpuSlice(node: Node, { axis, cut, from = cut }: Split): Slice {
+    const { shape } = node.outputs[0];
+    const along = axis ?? shape.length - 1;
+    return sliceOf(node, { axis: along, from, to: shape[along] });
   }
 
   /** The CPU's part of a split node. */
@@ -110,6 +118,22 @@ export class Lowering {
     const argument = (use: Use, range?: Part) => this.transfers.cpuArgument(use, range);
     const correction = int8 ? this.corrections.get(node) : undefined;
     return { ...callOf(node, slice, int8, argument), ...(correction && { correction }) };
+  }
+
+  private onGpu(node: Node, slice: Slice | undefined): GpuBuffer[] {
+    const gpu = this.gpu!;
+    const submit = () => gpu.run(this.kernelOf(node), this.gpuCall(node, slice));
+    return gpu.timers ? gpu.timers.time(node, submit) : submit();
+  }
+
+  /** Whether the GPU has what it needs of the inputs of a split node, or they have been computed. */
+  canSubmit(node: Node, placement: Split): boolean {
+    const { inputs } = this.gpuSlice(node, placement).rule;
+    return Object.entries(node.inputs).every(([name, use]) => {
+      const need = inputs[name] ?? 'whole';
+      if (need === 'nothing' || !use.value.pending) return true;
+      return need !== 'whole' && this.transfers.hasOnGpu(use, need);
+    });
   }
 
   private gpuCall(node: Node, slice: Slice | undefined) {
@@ -130,7 +154,7 @@ export interface Bytes {
 export const cpuPart = ({ outputs: [{ cpu, slices }] }: Node): CpuBuffer | undefined =>
   (slices?.cpu ?? cpu) as CpuBuffer | undefined;
 
-type Split = Extract<Placement, { where: 'split' }>;
+export type Split = Extract<Placement, { where: 'split' }>;
 
 /** A part of a node's output, and what it needs. */
 interface Slice {
@@ -147,13 +171,13 @@ function sliceOf(node: Node, range: Part): Slice {
   return { range, rule };
 }
 
-function callOf<B>(
+function callOf<A>(
   node: Node,
   slice: Slice | undefined,
   int8: boolean,
-  argument: (use: Use, range?: Part) => Argument<B>,
-): Call<B> {
-  const inputs: Named<Argument<B>> = {};
+  argument: (use: Use, range?: Part) => A,
+) {
+  const inputs: Named<A> = {};
   for (const [name, use] of Object.entries(node.inputs)) {
     const need: Need = slice?.rule.inputs[name] ?? 'whole';
     if (need === 'nothing') continue;

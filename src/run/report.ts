@@ -1,7 +1,8 @@
 /** What `explain()` tells: one row for each layer of the last graph that ran. */
+import type { Tried } from '../plan/trial.js';
 import type { ProgramReport } from '../processors/gpu/context.js';
 
-export type { ProgramReport };
+export type { ProgramReport, Tried };
 
 /** One layer of the last run: a recorded kernel call, or several fused into one. */
 export interface LayerReport {
@@ -48,6 +49,8 @@ export interface RunReport {
   delegated: Record<string, number>;
   /** Milliseconds from the start of the run to its end. */
   ms: number;
+  /** What `MULAYER_SPLIT=auto` has tried for this graph; the fastest is what runs in the end. */
+  tried: Tried[];
   /** The GPU programs of mulayer's own that have run since the backend was set. */
   programs: ProgramReport[];
 }

@@ -129,6 +129,14 @@ export class Transfers {
     );
   }
 
+  /** Whether the GPU has this part of a value, which may be under way still. */
+  hasOnGpu({ value, shape }: Use, range: Range): boolean {
+    const { slices } = value;
+    return (
+      !!value.gpu || (!!slices && isAlong(slices, value, shape, range) && range.from >= slices.from)
+    );
+  }
+
   private partOnCpu(value: Value, shape: readonly number[], range: Range): CpuBuffer {
     const { axis, from, to } = range;
     const { slices, dtype } = value;

@@ -97,6 +97,8 @@ interface Program {
   readonly shaders: readonly WebGLShader[];
   /** Undefined until somebody had to know. */
   links?: boolean;
+  /** Whether it is known to have compiled: asking that does not wait. */
+  isCompiled?: boolean;
   /** When it began to compile, and what that took once it is known. */
   readonly since: number;
   times?: Pick<ProgramReport, 'ms' | 'waited'>;
@@ -149,6 +151,8 @@ export class GpuContext {
   readonly isMediumHalf: boolean;
   /** Bytes of all textures and buffers, in use and free. */
   bytes = 0;
+  /** Tells whether a program has compiled. */
+  private readonly parallel: KHR_parallel_shader_compile | null;
   /** See {@link rehearse}. */
   isRehearsing = false;
 
@@ -158,7 +162,7 @@ export class GpuContext {
     const maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
     this.maxBlock = Math.min(MAX_BLOCK, maxBlock);
     this.blockAlignment = gl.getParameter(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT) as number;
-    gl.getExtension('KHR_parallel_shader_compile');
+    this.parallel = gl.getExtension('KHR_parallel_shader_compile');
     this.isMediumHalf = this.probe();
   }
 
@@ -188,6 +192,18 @@ export class GpuContext {
   /** Programs that have been drawn with, in the order in which they began to compile. */
   compiled(): ProgramReport[] {
     return [...this.programs].flatMap(([name, { times }]) => (times ? { name, ...times } : []));
+  }
+
+  /** Whether a program that has begun to compile is not ready; false where the browser does not tell. */
+  get isCompiling(): boolean {
+    const { gl, parallel } = this;
+    if (!parallel) return false;
+    for (const made of this.programs.values()) {
+      if (made.links !== undefined || made.isCompiled) continue;
+      made.isCompiled = !!gl.getProgramParameter(made.program, parallel.COMPLETION_STATUS_KHR);
+      if (!made.isCompiled) return true;
+    }
+    return false;
   }
 
   /** Begins to compile, without waiting: drivers that can do it in parallel. */

@@ -37,6 +37,7 @@ import { activationOf } from './programs/activation.js';
 import { joinImages, sliceImage } from './programs/moves.js';
 import * as transfer from './programs/transfer.js';
 import { activateImage } from './programs/unary.js';
+import { Timers } from './timers.js';
 
 /** What we use of tfjs-webgl's backend class beyond its public interface. */
 interface WebglBackend extends KernelBackend {
@@ -111,11 +112,14 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   half = true;
   /** The renderer's name, for people. */
   readonly renderer: string;
+  /** What calls take, by what they are calls of. Absent where the GPU does not tell. */
+  readonly timers: Timers<object> | undefined;
   /** Null where our programs cannot run; undefined until they were wanted. */
   private made: GpuContext | null | undefined;
 
   private constructor(private readonly webgl: WebglBackend) {
     const { gl } = webgl.gpgpu;
+    this.timers = Timers.create(gl);
     const debug = gl.getExtension('WEBGL_debug_renderer_info');
     this.renderer = String(gl.getParameter(debug ? debug.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   }
@@ -281,6 +285,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     const manager = this.webgl.getTextureManager();
     const theirs = manager.getNumUsedTextures() + manager.getNumFreeTextures();
     return theirs + (this.made?.textures ?? 0);
+  }
+
+  /** Whether programs that were prepared are not ready; false where the browser does not tell. */
+  get isCompiling(): boolean {
+    return !!this.made?.isCompiling;
   }
 
   /** Programs of our own that have run, and what compiling them took. */
