@@ -57,7 +57,8 @@ export class Plan {
   private readonly trials = new Map<string, Trial>();
   /** 16 bits were not enough for its numbers on the GPU, or there was a NaN: from then on 32. */
   isWide = false;
-  private readonly placements = new Map<string, readonly Placement[]>();
+  private placements: readonly Placement[] | undefined;
+  private placedFor = '';
 
   constructor(nodes: number) {
     this.layers = Array.from({ length: nodes }, () => ({
@@ -66,11 +67,13 @@ export class Plan {
     }));
   }
 
-  /** The placements for these circumstances, made once and kept. */
+  /** The placements for these circumstances, made once and kept until they change. */
   place(circumstances: string, make: () => readonly Placement[]): readonly Placement[] {
-    const placements = this.placements.get(circumstances) ?? make();
-    this.placements.set(circumstances, placements);
-    return placements;
+    if (!this.placements || this.placedFor !== circumstances) {
+      this.placements = make();
+      this.placedFor = circumstances;
+    }
+    return this.placements;
   }
 
   /** How `MULAYER_SPLIT=auto` finds its split; what is fastest may be another with other threads. */
@@ -88,11 +91,6 @@ export class Plan {
       delete layer.noise;
       delete layer.range;
     }
-  }
-
-  /** Makes the next run place its nodes anew. */
-  forgetPlacements(): void {
-    this.placements.clear();
   }
 }
 

@@ -10,7 +10,7 @@
  * Where one processor is HOPELESS times slower, nothing else is tried.
  */
 import type { Node } from '../graph/graph.js';
-import type { Prices } from './bands.js';
+import type { Banded, Prices } from './bands.js';
 import type { Planned, Rule } from './partition.js';
 import type { Placement } from './plan.js';
 
@@ -70,6 +70,7 @@ export class Trial {
   /** What a step takes of that however few its rows, or channels. */
   private readonly fixed = { rows: new Map<number, number>(), channels: new Map<number, number>() };
 
+  private readonly plans = new Map<string, Banded>();
   /** Milliseconds that were predicted of what was planned. */
   private readonly predicted = new Map<Rule, number>();
 
@@ -82,8 +83,16 @@ export class Trial {
     }));
   }
 
-  predict(rule: Rule, ms: number): void {
-    this.predicted.set(rule, ms);
+  /**
+   * What was planned under this name, which stays: it is tried, and would be another one after that.
+   *
+   * @param plan makes it.
+   */
+  plan(rule: Rule, name: string, plan: () => Banded): readonly Placement[] {
+    const { placements, time } = this.plans.get(name) ?? plan();
+    this.plans.set(name, { placements, time });
+    this.predicted.set(rule, time);
+    return placements;
   }
 
   /** What the next run shall do. */

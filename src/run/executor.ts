@@ -204,7 +204,7 @@ export class Executor {
   private place(nodes: readonly Node[], rule: Rule, plan: Plan, trial: Trial) {
     const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
     const steps = this.fuser.steps(nodes, plan, gpuMayRun);
-    const placements = plan.place(this.circumstances(rule, steps), () =>
+    const placements = plan.place(this.circumstances(rule, steps, plan), () =>
       this.partition(steps, rule, plan, trial),
     );
     if (!this.prepared.has(placements)) {
@@ -259,9 +259,9 @@ export class Executor {
     if (typeof rule !== 'object') return partition(order, rule, { gpuCan });
     const at = steps.map(step => step.at);
     const prices = trial.prices(order, at, this.cpu.threads);
-    const { placements, time } = planBands(order, prices, i => gpuCan(order[i], i));
-    trial.predict(rule, time);
-    return placements;
+    return trial.plan(rule, this.circumstances(rule, steps, plan), () =>
+      planBands(order, prices, i => gpuCan(order[i], i)),
+    );
   }
 
   /** The GPU's programs that will read bytes: after the first inference, when there are some. */
@@ -377,7 +377,6 @@ export class Executor {
     layer.looks = this.cpu.waits > waits;
     layer.isLong = performance.now() - start > LONG_MS;
     row.fused = members.slice(1).map(({ kernel }) => kernel.name);
-    if (layer.refused && placement.where !== 'cpu') run.plan.forgetPlacements();
     const bytes = node.outputs.reduce((sum, { cpu }) => sum + (cpu?.bytes ?? 0), 0);
     return { bytes, row, guarded };
   }
@@ -480,11 +479,13 @@ export class Executor {
   }
 
   /** Everything placements depend on beside the graph. */
-  private circumstances(rule: Rule, steps: readonly Step[]): string {
+  private circumstances(rule: Rule, steps: readonly Step[], { layers }: Plan): string {
     const fused = steps.flatMap(({ members: { length }, at }) =>
       length > 1 ? `${at}-${length}` : [],
     );
-    return `${JSON.stringify(rule)} ${this.cpu.threads} ${this.gpu && !this.gpu.isLost ? 'gpu' : 'no gpu'} ${fused.join()}`;
+    const refused = steps.flatMap(({ at }) => (layers[at].refused ? at : []));
+    const gpu = this.gpu && !this.gpu.isLost ? `gpu but for ${refused.join()}` : 'no gpu';
+    return `${JSON.stringify(rule)} ${this.cpu.threads} ${gpu} ${fused.join()}`;
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */

@@ -65,13 +65,22 @@ describe('Trial', () => {
     expect(trial.next()).toBe('cpu');
   });
 
+  it('keeps what was planned, as that is what was timed', () => {
+    const trial = new Trial();
+    const first: Placement[] = [{ where: 'gpu' }];
+    const plan = (placements: Placement[]) => () => ({ placements, time: 1 });
+    expect(trial.plan({ round: 0 }, 'a', plan(first))).toBe(first);
+    expect(trial.plan({ round: 0 }, 'a', plan([{ where: 'cpu' }]))).toBe(first);
+    expect(trial.plan({ round: 0 }, 'b', plan([{ where: 'cpu' }]))).toEqual([{ where: 'cpu' }]);
+  });
+
   it('tells what was tried, and what a plan promised', () => {
     const trial = new Trial();
     const planned = { round: 0 };
     trial.add('cpu', 5, NO_STEPS);
     trial.add('cpu', 4, NO_STEPS);
     trial.add(planned, 3, NO_STEPS);
-    trial.predict(planned, 2.5);
+    trial.plan(planned, 'a', () => ({ placements: [], time: 2.5 }));
     expect(trial.tried).toEqual([
       { split: 'cpu', ms: 4 },
       { split: 'planned 1', ms: 3, predicted: 2.5 },

@@ -165,20 +165,44 @@ describe('transfers', () => {
     ]);
   });
 
-  it('auto tries the CPU, the GPU, splits, and stays with one of them; the answers are the same', async () => {
-    // As if it were a real one.
-    spyOnProperty(backend().gpu!, 'isSoftware').and.returnValue(false);
-    setFlags({ MULAYER_SPLIT: 'auto', MULAYER_PRECISION: 'float32' });
-    const [a, b] = [tf.ones<tf.Rank.R2>([280, 290]), tf.ones<tf.Rank.R2>([290, 288])];
-    const seen = [];
-    for (let run = 0; run < 16; run++) {
-      const y = tf.tidy(() => tf.relu(tf.matMul(a, b)));
-      expect((await y.data()).every(v => v === 290)).toBeTrue();
-      y.dispose();
-      seen.push(explain().layers[0].where);
+  describe('auto', () => {
+    let isCompiling: jasmine.Spy<() => boolean>;
+    beforeEach(() => {
+      if (!hasGpu()) return;
+      // As if it were a real one.
+      spyOnProperty(backend().gpu!, 'isSoftware').and.returnValue(false);
+      isCompiling = spyOnProperty(backend().gpu!, 'isCompiling').and.returnValue(false);
+      setFlags({ MULAYER_SPLIT: 'auto', MULAYER_PRECISION: 'float32', MULAYER_THREADS: 1 });
+    });
+
+    /** Where so many runs of a graph were; another width, another graph. */
+    async function whereIn(runs: number, width: number): Promise<string[]> {
+      const [a, b] = [tf.ones<tf.Rank.R2>([280, 290]), tf.ones<tf.Rank.R2>([290, width])];
+      const seen: string[] = [];
+      for (let run = 0; run < runs; run++) {
+        const y = tf.tidy(() => tf.relu(tf.matMul(a, b)));
+        expect((await y.data()).every(v => v === 290)).toBeTrue();
+        y.dispose();
+        seen.push(explain().layers[0].where);
+      }
+      tf.dispose([a, b]);
+      return seen;
     }
-    expect(seen.slice(0, 7)).toEqual(['cpu', 'cpu', 'cpu', 'cpu', 'gpu', 'gpu', 'gpu']);
-    expect(new Set(seen.slice(13)).size).toBe(1);
+
+    it('tries the CPU, the GPU and both, and stays with one way; the answers are the same', async () => {
+      const seen = await whereIn(22, 288);
+      expect(seen.slice(0, 7)).toEqual(['cpu', 'cpu', 'cpu', 'cpu', 'gpu', 'gpu', 'gpu']);
+      expect(new Set(seen.slice(16)).size).toBe(1);
+      const splits = explain().tried.map(({ split }) => split);
+      expect(splits.slice(0, 2)).toEqual(['cpu', 'gpu']);
+    });
+
+    it('goes on with what it knows while programs are being compiled', async () => {
+      isCompiling.and.returnValue(true);
+      expect(await whereIn(9, 304)).toEqual(new Array(9).fill('cpu'));
+      isCompiling.and.returnValue(false);
+      expect((await whereIn(8, 304)).slice(0, 3)).toContain('gpu');
+    });
   });
 
   it('a user of tfjs-webgl keeps the format of the textures', async () => {
