@@ -53,7 +53,7 @@ interface Row {
 }
 
 /** Inferences before any is timed. */
-const WARM = { auto: 24, other: 4 };
+const WARM = { auto: 30, other: 4 };
 const PEERS = ['webgl', 'wasm'];
 
 const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];

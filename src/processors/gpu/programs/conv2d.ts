@@ -73,8 +73,8 @@ export interface Filter extends Buffer {
   readonly pitch: number;
 }
 
-/** Texts of more taps grow long, and slow to compile. */
-const MAX_TAPS = 25;
+/** Texts of more taps grow long, and slow to compile. The first layers of many nets have 7x7. */
+const MAX_TAPS = 49;
 
 /** Taps that are summed in 16 bits, with 4 channels. */
 const MAX_CHUNK = 9;

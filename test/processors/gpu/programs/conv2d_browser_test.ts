@@ -57,6 +57,7 @@ const PROBLEMS: readonly Problem[] = [
   { x: [1, 6, 5, 7], filter: [5, 2, 3], strides: [1, 3] },
   { x: [1, 6, 5, 7], filter: [4, 4, 3], pad: [[0, 0], [3, 1], [0, 4], [0, 0]] }, // prettier-ignore
   { x: [1, 15, 13, 3], filter: [7, 7, 5], strides: [2, 2] },
+  { x: [1, 23, 17, 3], filter: [11, 9, 5], strides: [4, 3] },
   { x: [2, 23, 20, 3], filter: [11, 11, 4], strides: [4, 4] },
   { x: [1, 5, 6, 518], filter: [3, 3, 6] },
   { x: [1, 7, 9, 10], filter: [3, 3] },
@@ -64,6 +65,7 @@ const PROBLEMS: readonly Problem[] = [
   { x: [1, 9, 7, 9], filter: [5, 5] },
   { x: [1, 9, 8, 3], filter: [3, 3], dilations: [2, 2] },
   { x: [1, 9, 12, 6], filter: [7, 7], strides: [2, 1] },
+  { x: [1, 9, 12, 6], filter: [9, 7], strides: [2, 1] },
 ];
 
 /** Whose zero point is at an end, and in between; of large numbers and of small ones. */
