@@ -176,7 +176,7 @@ async function play(seed: number): Promise<Read[]> {
 }
 
 /** How many graphs for each split; those on the GPU take long, because of its many programs. */
-const GRAPHS = { cpu: 12, gpu: 4, '0.5': 6, '0.25': 4, layer: 3, auto: 3 };
+const GRAPHS = { cpu: 12, gpu: 4, '0.5': 6, '0.25': 4, layer: 3, bands: 6, auto: 3 };
 
 describe('random graphs', () => {
   useMulayer();

@@ -140,7 +140,6 @@ export class Executor {
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const isHalf = settings.precision !== 'float32' && !plan.isWide;
     this.gpu?.beginRun(isHalf);
-    if (plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const trial = plan.trialFor(settings, this.cpu.threads);
     this.hearTimes();
     this.tried = trial.tried;
@@ -150,6 +149,8 @@ export class Executor {
     let placed = this.place(nodes, wanted, plan, trial);
     if (isTried && this.gpu?.isCompiling) placed = this.place(nodes, trial.known, plan, trial);
     const { rule, gpuMayRun, steps, placements } = placed;
+    const isForCpu = placements.some(({ where }) => where !== 'gpu');
+    if (isForCpu && plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const order = steps.map(({ node }) => node);
     const repeats = !gpuMayRun && !observing && !isRehearsal;
     const scene = { key: keyOfScene(settings), steps, plan };

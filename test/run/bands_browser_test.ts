@@ -125,7 +125,8 @@ describe('bands', () => {
         const error = largestOf((await onCpu('int8')).map((v, i) => v - wanted[i]));
         for (const [precision, bound] of [
           ['float32', 1e-4 * largest],
-          ['int8', 2 * error + 2e-3 * largest],
+          // Halves: rounded at each of up to seven results.
+          ['int8', 2 * error + 6e-3 * largest],
         ] as const) {
           setFlags({ MULAYER_SPLIT: 'bands', MULAYER_PRECISION: precision });
           for (let i = 0; i < 3; i++) expectNear(await run(net, x), wanted, bound);
