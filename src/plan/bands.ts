@@ -37,6 +37,9 @@ export interface Banded {
 /** Shares that are tried: 1/16 to 15/16. */
 const STEPS = 16;
 
+/** Nodes of a chain: a halo has eaten what a longer one could gain, and walks have an end. */
+const LONGEST = 128;
+
 /** Shares of channels that are tried: 1/8 to 7/8. */
 const PARTS = 8;
 
@@ -228,7 +231,7 @@ function chainsOf(
         const chain = new Chain(nodes, last, end, axis, share);
         const cuts: Cut[] = [];
         let [cpu, gpu] = [0, 0];
-        for (let index = end - 1; index >= 0; index--) {
+        for (let index = end - 1; index >= Math.max(0, end - LONGEST); index--) {
           const cut = can[index] ? chain.add(index) : undefined;
           if (!cut) break;
           cuts.unshift(cut);
