@@ -1,5 +1,14 @@
 import { NamedTensorMap, Tensor } from '@tensorflow/tfjs-core';
 
+/** What `auto` has tried for a graph. */
+export interface Tried {
+	/** `cpu` or `gpu`: all on it; `planned`: both, for the first, second, ... time. */
+	split: string;
+	/** Milliseconds of its quickest inference. */
+	ms: number;
+	/** Milliseconds that the plan promised. */
+	predicted?: number;
+}
 /** A program and what compiling it took, in milliseconds. */
 export interface ProgramReport {
 	/** What it computes, and in which format: one program serves all shapes. */
@@ -53,6 +62,8 @@ export interface RunReport {
 	delegated: Record<string, number>;
 	/** Milliseconds from the start of the run to its end. */
 	ms: number;
+	/** What `MULAYER_SPLIT=auto` has tried for this graph; the fastest is what runs in the end. */
+	tried: Tried[];
 	/** The GPU programs of mulayer's own that have run since the backend was set. */
 	programs: ProgramReport[];
 }

@@ -74,7 +74,7 @@ describe('bands', () => {
         const run = (inputs: [string, tf.Tensor][], some: Attributes) => {
           const named = Object.fromEntries(inputs);
           const given = op === 'Concat' ? Object.values(named) : named;
-          return tf.engine().runKernel(op, given as never, some as never) as tf.Tensor;
+          return tf.engine().runKernel<tf.Tensor>(op, given as never, some as never);
         };
         const y = run(tensors, attributes);
         for (const axis of [0, 1]) {
