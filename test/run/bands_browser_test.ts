@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 import { explain } from '../../src/index.js';
-import { expectNear, grid, hasGpu, setFlags, signedGrid, useMulayer } from '../support.js';
+import { backend, expectNear, grid, hasGpu, setFlags, signedGrid, useMulayer } from '../support.js';
 
 type Image = tf.Tensor4D;
 
@@ -137,4 +137,66 @@ describe('bands', () => {
       });
     }
   }
+
+  /** x [n,12,10,4], the net of one name in float32 on the CPU, and then in bands. */
+  async function prepared(name: string, n: number) {
+    const x = tf.tensor4d(grid(n * 12 * 10 * 4), [n, 12, 10, 4]);
+    const net = NETS[name];
+    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32' });
+    const wanted = await run(net, x);
+    setFlags({ MULAYER_SPLIT: 'bands', MULAYER_PRECISION: 'float32', MULAYER_THREADS: 1 });
+    await run(net, x);
+    return { wanted, again: () => run(net, x) };
+  }
+
+  it('of images exchange nothing between layers', async () => {
+    const { wanted, again } = await prepared('windows of all sizes', 2);
+    expectNear(await again(), wanted, 1e-3);
+    const { layers } = explain();
+    expect(layers.map(({ where, p }) => [where, p])).toEqual(layers.map(() => ['split', 0.5]));
+    expect(layers.map(({ readbacks }) => readbacks)).toEqual(layers.map(() => 0));
+    // The input came to the GPU in the run before.
+    expect(layers.map(({ bytesToGpu }) => bytesToGpu)).toEqual(layers.map(() => 0));
+  });
+
+  it('the GPU has all of a chain before the CPU begins, where there is one thread', async () => {
+    const { again } = await prepared('windows of all sizes', 2);
+    const calls: string[] = [];
+    const { gpu, cpu } = backend() as unknown as Record<
+      'gpu' | 'cpu',
+      { run: (...args: unknown[]) => unknown }
+    >;
+    for (const [name, processor] of Object.entries({ gpu, cpu })) {
+      const own = processor.run.bind(processor);
+      spyOn(processor, 'run').and.callFake((...args: unknown[]) => {
+        calls.push(name);
+        return own(...args);
+      });
+    }
+    await again();
+    const layers = calls.length / 2;
+    expect(calls).toEqual(calls.map((_, i) => (i < layers ? 'gpu' : 'cpu')));
+  });
+
+  it("what the GPU refuses in the middle of a chain is the CPU's", async () => {
+    const { wanted, again } = await prepared('depthwise and pointwise', 1);
+    const warn = spyOn(console, 'warn');
+    const gpu = backend().gpu!;
+    const own = gpu.run.bind(gpu);
+    spyOn(gpu, 'run').and.callFake((kernel, call) => {
+      if (kernel.name === 'FusedDepthwiseConv2D') throw new Error('no memory');
+      return own(kernel, call);
+    });
+    expectNear(await again(), wanted, 1e-3);
+    expect(warn).toHaveBeenCalled();
+    const where = () => explain().layers.map(row => [row.op, row.where]);
+    expect(
+      where()
+        .filter(([op]) => op === 'FusedDepthwiseConv2D')
+        .flat(),
+    ).not.toContain('split');
+    warn.calls.reset();
+    expectNear(await again(), wanted, 1e-3);
+    expect(warn).not.toHaveBeenCalled();
+  });
 });
