@@ -290,7 +290,13 @@ export class MulayerBackend extends KernelBackend {
     const { layers, tried, ms } = this.executor;
     const rows = layers.map(row => ({ ...row, fused: [...row.fused] }));
     const programs = this.gpu?.programs ?? [];
-    return { layers: rows, delegated: { ...this.delegatedBefore }, ms, tried, programs };
+    return {
+      layers: rows,
+      delegated: { ...this.delegatedBefore },
+      ms,
+      tried: [...tried],
+      programs,
+    };
   }
 
   /** Runs what `infer` records and reads, and observes it as a whole: twice where weights are new. */

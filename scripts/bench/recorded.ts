@@ -7,12 +7,12 @@ import type { Recorded } from '../../test/plan/nets.js';
 
 /** What is private in the backend. */
 interface Insides {
-  executor: { fuser: { steps: (...args: unknown[]) => Step[] } };
+  executor: { placer: { fuser: { steps: (...args: unknown[]) => Step[] } } };
 }
 
 /** Calls `hear` with the steps of each run from now on. */
 export function hearSteps(hear: (steps: readonly Step[]) => void): void {
-  const { fuser } = (tf.backend() as unknown as Insides).executor;
+  const { fuser } = (tf.backend() as unknown as Insides).executor.placer;
   const original = fuser.steps.bind(fuser);
   fuser.steps = (...args) => {
     const steps = original(...args);

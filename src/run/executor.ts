@@ -9,7 +9,7 @@
  */
 import { env } from '@tensorflow/tfjs-core';
 
-import type { Settings, Split } from '../flags.js';
+import type { Settings } from '../flags.js';
 import type { Graph, Node } from '../graph/graph.js';
 import { keyOf } from '../graph/key.js';
 import type { Value } from '../graph/value.js';
@@ -17,12 +17,10 @@ import { placeBytes } from '../passes/bytes.js';
 import { chooseInt8, FAR, Observation, Observations, sharesOf } from '../passes/precision.js';
 import type { Place } from '../passes/rooms.js';
 import { placeRooms } from '../passes/rooms.js';
-import { planBands } from '../plan/bands.js';
-import type { Rule } from '../plan/partition.js';
-import { LAYER_MACS, partition, totalMacs } from '../plan/partition.js';
+import { LAYER_MACS, totalMacs } from '../plan/partition.js';
 import type { Layer, Placement, Plan } from '../plan/plan.js';
 import { Plans } from '../plan/plan.js';
-import type { Trial, Tried } from '../plan/trial.js';
+import type { Tried } from '../plan/trial.js';
 import type { Quantised } from '../processors/cpu/buffer.js';
 import type { CpuProcessor } from '../processors/cpu/processor.js';
 import type { Range } from '../processors/cpu/quantisation.js';
@@ -34,6 +32,7 @@ import { Fuser } from './fuser.js';
 import { Keeper } from './keeper.js';
 import { cpuPart, Lowering } from './lowering.js';
 import { observe, scaleOf } from './observer.js';
+import { Placer } from './placer.js';
 import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
 import { pipeline } from './pipeline.js';
 import type { Replay, Take } from './replay.js';
@@ -44,9 +43,6 @@ import { Transfers } from './transfers.js';
 
 /** Milliseconds of the main thread from which the page may want a turn before a step. */
 const LONG_MS = 1;
-
-/** `MULAYER_SPLIT=bands`: by the work there is. */
-const EVEN: Rule = { round: 0 };
 
 /** What the passes have found, for each step. */
 interface Found {
@@ -76,9 +72,8 @@ interface Run {
 }
 
 export class Executor {
-  /** Rows of the last run, what was tried for its graph, and its time in milliseconds. */
+  /** Rows of the last run, and its time in milliseconds. */
   layers: LayerReport[] = [];
-  tried: Tried[] = [];
   ms = 0;
   /** Calls of `calibrate` under way: each run observes as a first one does, and adds to what is known. */
   calibrations = 0;
@@ -86,17 +81,14 @@ export class Executor {
   news = 0;
   /** `sharesOf` the steps so placed, which takes 0.4 ms of 200. */
   private readonly shares = new WeakMap<readonly Placement[], readonly number[]>();
-  /** Those whose GPU programs have been compiled, or are being. */
-  private readonly prepared = new WeakSet<readonly Placement[]>();
+  /** Those whose GPU programs for bytes have been compiled, or are being. */
   private readonly preparedForBytes = new WeakSet<readonly Placement[]>();
-  /** Who wants to know what the GPU took for the steps of an earlier run. */
-  private hear: ((times: ReadonlyMap<object, number>) => void) | undefined;
   private readonly plans = new Plans();
   /** What repeats itself from run to run of a plan; a tape goes with the weights it reads. */
   private readonly takes = new WeakMap<Plan, Takes<Found>>();
   private readonly transfers: Transfers;
   private readonly lowering: Lowering;
-  private readonly fuser: Fuser;
+  private readonly placer: Placer;
 
   constructor(
     private readonly graph: Graph,
@@ -106,7 +98,12 @@ export class Executor {
   ) {
     this.transfers = new Transfers(cpu, gpu);
     this.lowering = new Lowering(kernels, cpu, gpu, this.transfers);
-    this.fuser = new Fuser(kernels, cpu, gpu);
+    this.placer = new Placer(new Fuser(kernels, cpu, gpu), this.lowering, cpu, gpu);
+  }
+
+  /** What was tried for the graph of the last run. */
+  get tried(): readonly Tried[] {
+    return this.placer.tried;
   }
 
   /** Whether a graph like this has run before. */
@@ -140,15 +137,9 @@ export class Executor {
     const plan = this.plans.get(keyOf(nodes), nodes.length);
     const isHalf = settings.precision !== 'float32' && !plan.isWide;
     this.gpu?.beginRun(isHalf);
-    const trial = plan.trialFor(settings, this.cpu.threads);
-    this.hearTimes();
-    this.tried = trial.tried;
-    const wanted = this.isCalibrating ? 'cpu' : this.resolve(settings.split, plan, trial, nodes);
     const observing = plan.runs === 0 || this.isCalibrating;
-    const isTried = settings.split === 'auto' && trial.isRunning;
-    let placed = this.place(nodes, wanted, plan, trial);
-    if (isTried && this.gpu?.isCompiling) placed = this.place(nodes, trial.known, plan, trial);
-    const { rule, gpuMayRun, steps, placements } = placed;
+    const placed = this.placer.place(nodes, plan, settings, this.isCalibrating);
+    const { gpuMayRun, steps, placements } = placed;
     const isForCpu = placements.some(({ where }) => where !== 'gpu');
     if (isForCpu && plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS) this.cpu.wake();
     const order = steps.map(({ node }) => node);
@@ -164,7 +155,7 @@ export class Executor {
       if (yield* this.replay(replay, run)) {
         plan.runs++;
         this.ms = performance.now() - start;
-        if (isTried) trial.add(rule, this.ms, this.timesOf(steps));
+        this.placer.note(placed, this.ms, this.layers);
         return;
       }
       takes.drop();
@@ -181,8 +172,7 @@ export class Executor {
       : undefined;
     let run: Run = { ...all, bytes, keeper, rooms: rooms(), take };
     this.transfers.hasOverflowed = false;
-    const isTimed = isTried && trial.wantsTimes(rule) && !!this.gpu?.timers;
-    if (isTimed) this.askTimes(trial, rule, steps, placements);
+    this.placer.begin(placed);
     yield* this.compute(run);
     if (repeats) takes.end(take, this.cpu);
     if (keeper && (yield* this.hasOverflowed(keeper))) {
@@ -192,77 +182,13 @@ export class Executor {
       run = { ...all, bytes, keeper: undefined, rooms: rooms() };
       yield* this.compute(run);
     } else if (keeper) for (const step of steps) this.retire(step);
-    if (isTried && !run.observing) {
+    if (placed.trial && !run.observing) {
       yield* this.bringHome(nodes);
-      trial.add(rule, performance.now() - start, this.timesOf(steps));
+      this.placer.note(placed, performance.now() - start, this.layers);
     }
     if (isRehearsal) plan.forgetNumbers();
     else plan.runs++;
     this.ms = performance.now() - start;
-  }
-
-  /** The nodes as steps, and where a rule has these; the GPU's programs for it are being compiled. */
-  private place(nodes: readonly Node[], rule: Rule, plan: Plan, trial: Trial) {
-    const gpuMayRun = !!this.gpu && !this.gpu.isLost && rule !== 'cpu' && rule !== 1;
-    const steps = this.fuser.steps(nodes, plan, gpuMayRun);
-    const placements = plan.place(this.circumstances(rule, steps, plan), () =>
-      this.partition(steps, rule, plan, trial),
-    );
-    if (!this.prepared.has(placements)) {
-      this.prepared.add(placements);
-      steps.forEach(({ node }, i) => this.lowering.prepare(node, placements[i]));
-    }
-    return { rule, gpuMayRun, steps, placements };
-  }
-
-  /** Milliseconds of the steps of the last run, by the node they end with. */
-  private timesOf(steps: readonly Step[]): ReadonlyMap<number, number> {
-    // A step that nobody wanted has no row.
-    const areAll = steps.length === this.layers.length;
-    return new Map(areAll ? steps.map(({ at }, i) => [at, this.layers[i].ms]) : []);
-  }
-
-  /** From now on the GPU notes what steps take; the trial hears of it when that is known. */
-  private askTimes(
-    trial: Trial,
-    rule: Rule,
-    steps: readonly Step[],
-    placements: readonly Placement[],
-  ): void {
-    this.gpu!.timers!.start();
-    this.hear = times => {
-      const ofSteps = steps.flatMap(({ node, at }): [number, number][] => {
-        const ms = times.get(node);
-        return ms === undefined ? [] : [[at, ms]];
-      });
-      const nodes = steps.map(({ node }) => node);
-      const at = steps.map(step => step.at);
-      trial.hear(rule, new Map(ofSteps), nodes, at, placements);
-    };
-  }
-
-  private hearTimes(): void {
-    const times = this.hear && this.gpu?.timers?.take();
-    if (!times) return;
-    this.hear!(times);
-    this.hear = undefined;
-  }
-
-  private partition(
-    steps: readonly Step[],
-    rule: Rule,
-    plan: Plan,
-    trial: Trial,
-  ): readonly Placement[] {
-    const order = steps.map(({ node }) => node);
-    const gpuCan = (node: Node, i: number) =>
-      !plan.layers[steps[i].at].refused && this.lowering.gpuSupports(node);
-    if (typeof rule !== 'object') return partition(order, rule, { gpuCan });
-    const at = steps.map(step => step.at);
-    const prices = trial.prices(order, at, this.cpu.threads);
-    return trial.plan(rule, this.circumstances(rule, steps, plan), () =>
-      planBands(order, prices, i => gpuCan(order[i], i)),
-    );
   }
 
   /** The GPU's programs that will read bytes: after the first inference, when there are some. */
@@ -440,15 +366,6 @@ export class Executor {
     return this.transfers.onlyOnGpu(value);
   }
 
-  /** What `auto` means for this graph, now. */
-  private resolve(split: Split, plan: Plan, trial: Trial, nodes: readonly Node[]): Rule {
-    if (split === 'bands') return EVEN;
-    if (split !== 'auto') return split;
-    const gpuIsReal = !!this.gpu && !this.gpu.isSoftware && !this.gpu.isLost;
-    const worthIt = gpuIsReal && plan.runs > 0 && totalMacs(nodes) >= LAYER_MACS;
-    return worthIt ? trial.next() : 'cpu';
-  }
-
   /** Results that lie on the GPU come to the CPU, where their reader will want them. */
   private *bringHome(nodes: readonly Node[]): Generator<Pause, void> {
     for (const value of nodes.flatMap(node => node.outputs)) {
@@ -477,16 +394,6 @@ export class Executor {
           : undefined,
     });
     return groups.map(group => group?.map(i => layers[i]));
-  }
-
-  /** Everything placements depend on beside the graph. */
-  private circumstances(rule: Rule, steps: readonly Step[], { layers }: Plan): string {
-    const fused = steps.flatMap(({ members: { length }, at }) =>
-      length > 1 ? `${at}-${length}` : [],
-    );
-    const refused = steps.flatMap(({ at }) => (layers[at].refused ? at : []));
-    const gpu = this.gpu && !this.gpu.isLost ? `gpu but for ${refused.join()}` : 'no gpu';
-    return `${JSON.stringify(rule)} ${this.cpu.threads} ${gpu} ${fused.join()}`;
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
