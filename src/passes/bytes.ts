@@ -5,8 +5,8 @@
  *     conv int8 ──bytes──► max pool ──bytes──► conv int8 ──floats──► softmax
  *
  * so that nothing is rounded which would not be rounded otherwise. The exception are functions of
- * bytes (`blend`), residual sums above all: what they are of is rounded first. Pure: it knows nodes,
- * not processors.
+ * bytes (`blend`), residual sums above all: what they are of is rounded first, but for results of
+ * layers in float32, which are kept exact. Pure: it knows nodes, not processors.
  */
 import type { Node } from '../graph/graph.js';
 import type { Spec, WritesBytes } from '../graph/kernel.js';
@@ -33,15 +33,22 @@ export function placeBytes(
   const writes = nodes.map((node, i) => rules.writes(node, i));
   const int8 = nodes.map((node, i) => rules.int8(node, i));
   const canWrite: boolean[] = [];
+  /** Of layers in float32, or only moved since. */
+  const isExact: boolean[] = [];
   nodes.forEach((node, index) => {
     for (const [name, { value }] of Object.entries(node.inputs)) {
       readers.set(value, [...(readers.get(value) ?? []), { index, name }]);
     }
     for (const value of node.outputs) producers.set(value, index);
-    canWrite[index] =
+    isExact[index] =
       writes[index] === 'range'
-        ? int8[index]
-        : !!writes[index] && areBytes(node, value => canWrite[producers.get(value) ?? -1]);
+        ? !int8[index]
+        : writes[index] === 'same' &&
+          Object.values(node.inputs).some(({ value }) => isExact[producers.get(value) ?? -1]);
+    const mayRound = (i: number) => canWrite[i] && !(writes[index] === 'blend' && isExact[i]);
+    canWrite[index] =
+      writes[index] === 'range' ||
+      (!!writes[index] && areBytes(node, value => mayRound(producers.get(value) ?? -1)));
   });
   // From the end: the node by whose result a result is known to be bytes, itself or a later one.
   const ends: (number | undefined)[] = nodes.map(() => undefined);

@@ -451,11 +451,25 @@ export class Executor {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),
       writes: (node, i) =>
-        placements[i].where !== 'gpu'
+        this.mayWriteBytes(node, layers[i], placements[i], settings)
           ? this.lowering.kernelOf(node).writesBytes?.(node)
           : undefined,
     });
     return groups.map(group => group?.map(i => layers[i]));
+  }
+
+  /** A layer in float32 does where its readers in int8 would otherwise look for its range each time. */
+  private mayWriteBytes(
+    node: Node,
+    layer: Layer,
+    placement: Placement,
+    settings: Settings,
+  ): boolean {
+    const isLayer = this.lowering.kernelOf(node).writesBytes?.(node) === 'range';
+    if (!isLayer || placement.where === 'gpu') return placement.where !== 'gpu';
+    if (!this.mayBeInt8(node, placement, settings)) return false;
+    const isWhole = placement.where === 'cpu' && layer.weights.has(weightsOf(node));
+    return isWhole || isInt8(node, layer, settings);
   }
 
   /** Computes one node. What goes wrong is kept in its outputs and thrown to who reads them. */
@@ -477,8 +491,8 @@ export class Executor {
       if (isBand(placement) && !node.outputs[0].slices) this.submitBands(run, index);
       try {
         const isBlend = this.lowering.kernelOf(node).writesBytes?.(node) === 'blend';
-        const asBytes = group && !run.observing && (int8 || isBlend);
-        if (asBytes) guarded = yield* this.computeBytes(run, index, group);
+        const asBytes = group && !run.observing && (int8 || isBlend || placement.where === 'cpu');
+        if (asBytes) guarded = yield* this.computeBytes(run, index, group, int8);
         else this.lowering.compute(node, placement, int8);
         const mayBeBytes =
           settings.precision !== 'float32' &&
@@ -635,22 +649,24 @@ export class Executor {
     run: Run,
     index: number,
     group: readonly Layer[],
+    int8: boolean,
   ): Generator<Pause, Quantised | undefined> {
     const { node, at } = run.steps[index];
     const layer = run.plan.layers[at];
     if (!layer.range) {
-      this.lowering.compute(node, run.placements[index], true);
+      this.lowering.compute(node, run.placements[index], int8);
       yield* this.learnRange(node, layer);
       return undefined;
     }
     const range = unionOf(group.flatMap(member => (member.range ? [member.range] : [])));
-    return this.computeIn(run, index, range);
+    return this.computeIn(run, index, int8, range);
   }
 
-  /** A layer in int8 as bytes of this range, where there is room for them. */
+  /** A layer as bytes of this range, where there is room for them. */
   private computeIn(
     { steps, placements, plan, rooms }: Run,
     index: number,
+    int8: boolean,
     range: Range,
   ): Quantised | undefined {
     const { node, at } = steps[index];
@@ -660,7 +676,7 @@ export class Executor {
       const better = betterRange(layer.range ?? range, seen);
       if (better?.every(Number.isFinite)) layer.range = better;
     };
-    this.lowering.compute(node, placements[index], true, { range, learn, ...(room && { room }) });
+    this.lowering.compute(node, placements[index], int8, { range, learn, ...(room && { room }) });
     return cpuPart(node)?.written;
   }
 
@@ -688,6 +704,7 @@ export class Executor {
     const { at, node } = steps[step.index];
     const layer = plan.layers[at];
     run.take?.spoil();
+    const int8 = step.row?.precision === 'int8';
     const better = betterRange(layer.range!, step.guarded!.spread!)!;
     // Whole steps of a range say little of a smaller one, and nothing of what is far beyond it.
     const isKnown = better.every(Number.isFinite) && widthOf(better) > widthOf(layer.range!);
@@ -696,8 +713,8 @@ export class Executor {
     try {
       if (isKnown) layer.range = better;
       else delete layer.range;
-      if (layer.range) this.computeIn(run, step.index, layer.range);
-      else this.lowering.compute(node, placements[step.index], true);
+      if (layer.range) this.computeIn(run, step.index, int8, layer.range);
+      else this.lowering.compute(node, placements[step.index], int8);
       if (!isKnown) yield* this.learnRange(node, layer);
       yield* this.cpuDone();
       step.mark = this.cpu.mark;

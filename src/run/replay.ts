@@ -134,6 +134,8 @@ export class Take<Found> {
   private isSpoilt = false;
   /** What was known of the steps when the run began. */
   private readonly known: readonly Known[];
+  /** Steps that had looked at numbers in the run before. */
+  private readonly looked: readonly boolean[];
 
   constructor(
     private readonly scene: Scene<Found>,
@@ -144,6 +146,7 @@ export class Take<Found> {
   ) {
     const { steps, plan } = scene;
     this.known = knownOf(steps, plan);
+    this.looked = steps.map(({ at }) => !!plan.layers[at].looks);
     const values = steps.flatMap(({ node }) => node.outputs);
     this.held = new Set(values.filter(({ refs }) => refs > 0));
     this.origins = new Map(
@@ -196,8 +199,12 @@ export class Take<Found> {
     cpu.heap.useSource(undefined);
     leaveHeap(steps);
     const [from, to] = longest(notes.map(({ isPure }) => isPure));
+    // Under precision `auto` the run before may have looked what int8 does: the next tape is longer.
+    const hasLooked = steps.some(({ at }, i) => this.looked[i] && !scene.plan.layers[at].looks);
     const isSteady =
-      !this.isSpoilt && this.known.every((known, i) => isStill(known, steps[i], scene.plan));
+      !this.isSpoilt &&
+      !hasLooked &&
+      this.known.every((known, i) => isStill(known, steps[i], scene.plan));
     if (!isSteady || to - from < LEAST_STEPS || !recorder.region.isEmpty) return undefined;
     const readBy = (value: Value, first: number, end: number) =>
       steps.slice(first, end).some(({ node }) => reads(node, value));

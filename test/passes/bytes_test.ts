@@ -35,13 +35,27 @@ describe('placeBytes', () => {
     expect(place(recorder)).toEqual([[0], undefined]);
   });
 
-  it('hands floats to a layer that stays in float32', () => {
+  it('hands floats to a layer that stays in float32, and bytes on to one in int8', () => {
     const recorder = new Recorder();
     const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
     const b = recorder.call(conv(), { x: a, w: given(4, 4) });
     recorder.call(conv(), { x: b, w: given(4, 4) });
     drop(a, b);
-    expect(place(recorder, i => i !== 1)).toEqual([undefined, undefined, undefined]);
+    expect(place(recorder, i => i !== 1)).toEqual([undefined, [1], undefined]);
+  });
+
+  it('leaves a sum in floats that a layer in float32 has a part in, behind a pooling too', () => {
+    for (const isPooled of [false, true]) {
+      const recorder = new Recorder();
+      const a = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+      const b = recorder.call(conv(), { x: given(1, 4), w: given(4, 4) });
+      const part = isPooled ? recorder.call(pool, { x: b }) : b;
+      const sum = recorder.call(add, { a, b: part });
+      recorder.call(conv(), { x: sum, w: given(4, 4) });
+      drop(a, b, part, sum);
+      expect(place(recorder, i => i !== 1).every(group => !group)).toBeTrue();
+      expect(place(recorder).every(group => !group)).toBeFalse();
+    }
   });
 
   it('hands floats where the result is the weights of its reader', () => {

@@ -176,3 +176,47 @@ describe('an input of another kind', () => {
     expectNear(y.dataSync(), exact, 1e-3);
   });
 });
+
+describe('a layer in float32 before one in int8', () => {
+  useMulayer();
+
+  /** Large weights of what is always 0: in 8 bits nothing is left of the others. */
+  const noisy = (): Net => {
+    const model = net();
+    const a = model.a.dataSync<'float32'>().map((v, i) => (i < DEPTH ? 1000 : v));
+    return { ...model, a: tf.tensor2d(a, [DEPTH, DEPTH]) };
+  };
+  const blank = (x: Float32Array) => x.map((v, i) => (i % DEPTH === 0 ? 0 * v : v));
+
+  it('writes bytes, in a range that is guarded', async () => {
+    setUp({ MULAYER_ERROR_BUDGET: 0.5, MULAYER_PRECISION: 'auto' });
+    const model = noisy();
+    const usual = blank(picture());
+    for (let run = 0; run < 4; run++) await infer(model, usual);
+    const { rows, precisions } = await infer(model, usual);
+    expect(precisions).toEqual(['float32', 'int8']);
+    expect(rows[0].quantised).toBeTrue();
+    for (const times of [1, 10, 0.01, 1e30, 0, 1]) {
+      const x = usual.map(v => v * times);
+      const { numbers } = await infer(model, x);
+      const error = errorOf(await exactly(model, x), numbers);
+      expect(error).withContext(`x ${times}`).toBeLessThan(0.02);
+    }
+  });
+
+  it('tells NaNs from bytes', async () => {
+    setUp({ MULAYER_ERROR_BUDGET: 0.5, MULAYER_PRECISION: 'auto' });
+    const model = noisy();
+    const usual = blank(picture());
+    for (let run = 0; run < 5; run++) await infer(model, usual);
+    const x = usual.slice();
+    x[5 * DEPTH + 7] = NaN;
+    const [{ numbers }, wanted] = [await infer(model, x), await exactly(model, x)];
+    wanted.forEach((v, i) => {
+      if (Number.isNaN(v) !== Number.isNaN(numbers[i])) fail(`element ${i}: ${numbers[i]}`);
+    });
+    expect(errorOf(await exactly(model, usual), (await infer(model, usual)).numbers)).toBeLessThan(
+      0.02,
+    );
+  });
+});

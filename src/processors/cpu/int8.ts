@@ -6,7 +6,7 @@
  *
  * Weights are signed bytes with one scale for each output channel, packed once.
  */
-import { env } from '@tensorflow/tfjs-core';
+import { env, util } from '@tensorflow/tfjs-core';
 
 import type { Spec } from '../../graph/kernel.js';
 import type { Buffer } from '../../graph/value.js';
@@ -249,7 +249,7 @@ export type Bytes = Quantisation & { readonly spread: number };
 
 /**
  * y of a layer: in int8 where that is wanted and both operands are finite, as bytes where a range is
- * given and the epilogue can.
+ * given and the epilogue can. Floats become bytes when all of them are there.
  *
  * @param pack packs the weights; undefined where they are not finite
  * @param inInt8 fills `to`, a pointer to floats, or to bytes where `bytes` says which
@@ -270,10 +270,29 @@ export function computeLayer(
       withSpread(cpu, y, spread => inInt8(input, packed, y.pointer, { ...target, spread }));
     return cpu.fillBytes(spec, target, write, room);
   }
-  return cpu.fill(spec, y => {
+  const y = cpu.fill(spec, y => {
     if (packed) inInt8(input, packed, y.address());
     else inFloat32(y);
     finish(cpu, activation, y);
+  });
+  const rounded = !int8 && range && quantisationOf(range);
+  if (!rounded) return y;
+  try {
+    return round(cpu, y, spec, rounded);
+  } finally {
+    y.free();
+  }
+}
+
+/** y as bytes; a NaN shows in their spread. */
+function round(cpu: CpuProcessor, y: CpuBuffer, spec: Spec, to: Quantisation): CpuBuffer {
+  const { scale, zero } = to;
+  const row = util.sizeFromShape(spec.shape.slice(-2));
+  const rows = y.size / row;
+  const [from, { kernels }] = [y.address(), cpu.heap];
+  return cpu.fillBytes(spec, to, bytes => {
+    withSpread(cpu, bytes, spread => kernels.f32MinMax(from, y.size, spread));
+    kernels.f32ToQu8(from, rows, 1, row, 0, 0, rows, 1, 1 / scale, zero, 0, bytes.pointer);
   });
 }
 
