@@ -1,0 +1,404 @@
+/**
+ * src/processors/gpu/tape.ts, state.ts: what the GPU has drawn for a step it draws again, with the
+ * tensors of the run, as long as nothing has changed that the drawing was made of. Needs WebGL.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+import { kernels } from '../../../kernels/table.js';
+import type { Attributes } from '../../../src/graph/kernel.js';
+import type { Buffer } from '../../../src/graph/value.js';
+import { GpuContext } from '../../../src/processors/gpu/context.js';
+import type { GpuBuffer, GpuProcessor } from '../../../src/processors/gpu/processor.js';
+import { Repeat } from '../../../src/processors/gpu/tape.js';
+import type { Argument, Call } from '../../../src/processors/kernel.js';
+import { explain } from '../../../src/index.js';
+import { backend, expectNear, grid, setFlags, signedGrid, useMulayer } from '../../support.js';
+import { Random } from '../../wasm/random';
+import { ownContext } from './programs/images.js';
+
+type Image = tf.Tensor4D;
+
+/** Channels of the last result: each spec's net is a graph of its own, with a plan of its own. */
+let channels = 3;
+
+/** Weights in blocks and in textures, a pool of two draws, branches, a fully connected layer. */
+function netOf(seed: number, top = 6) {
+  const random = new Random(seed);
+  const weights = (...shape: [number, number, number, number]): Image =>
+    tf.tensor4d(
+      random.floats(tf.util.sizeFromShape(shape)).map(v => v / Math.sqrt(shape[2])),
+      shape,
+    );
+  const [w1, w2, w3] = [weights(3, 3, 8, 16), weights(1, 1, 16, 8), weights(3, 3, 16, 8)];
+  const taps = weights(3, 3, 16, 1);
+  const last = tf.tensor2d(random.floats(16 * channels), [16, channels]);
+  const bias = tf.tensor1d(random.floats(16));
+  const run = (x: Image) => {
+    const first = tf.fused.conv2d({ x, filter: w1, strides: 1, pad: 'same', bias });
+    const deep = tf.clipByValue<Image>(tf.depthwiseConv2d(first, taps, 1, 'same'), -1, top);
+    const [left, right] = [tf.conv2d(deep, w2, 1, 'same'), tf.conv2d(deep, w3, 1, 'same')];
+    const mean = tf.mean<tf.Tensor2D>(tf.concat([left, right], 3), [1, 2]);
+    return tf.matMul(tf.sigmoid(mean), last);
+  };
+  const dispose = () => tf.dispose([w1, w2, w3, taps, last, bias]);
+  return { run, dispose };
+}
+
+const picture = (seed: number, scale = 1): Image =>
+  tf.tensor4d(
+    new Random(seed).floats(20 * 18 * 8).map(v => scale * v),
+    [1, 20, 18, 8],
+  );
+
+async function infer({ run }: ReturnType<typeof netOf>, x: Image): Promise<Float32Array> {
+  const y = tf.tidy(() => run(x));
+  const numbers = await y.data<'float32'>();
+  y.dispose();
+  return numbers;
+}
+
+describe('GPU tapes', () => {
+  useMulayer();
+  let context: GpuContext;
+  let gpu: GpuProcessor;
+  beforeEach(() => {
+    const own = ownContext();
+    if (!own) return;
+    context = own;
+    gpu = backend().gpu!;
+    channels++;
+    setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'int8' });
+  });
+
+  /** Draws by programs that were named, and draws from tapes. */
+  async function drawn<T>(work: () => Promise<T>) {
+    const [draw, repeat] = (['draw', 'repeat'] as const).map(name =>
+      spyOn(context, name).and.callThrough(),
+    );
+    const result = await work();
+    const [named, all] = [draw, repeat].map(({ calls }) => calls.count());
+    context.draw = GpuContext.prototype.draw;
+    context.repeat = GpuContext.prototype.repeat;
+    return { result, named, taped: all - named };
+  }
+
+  const exact = async (net: ReturnType<typeof netOf>, x: Image) => {
+    setFlags({ MULAYER_SPLIT: 'cpu', MULAYER_PRECISION: 'float32' });
+    const wanted = await infer(net, x);
+    setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: 'int8' });
+    return wanted;
+  };
+
+  it('draw all of a run but its ends, and give what lowered steps gave', async () => {
+    if (!context) return;
+    const net = netOf(1);
+    const pictures = [0, 1, 2, 3, 4].map(seed => picture(seed));
+    const all = [];
+    for (const x of pictures) all.push(await exact(net, x));
+    for (const [seed, x] of pictures.entries()) {
+      const wanted = all[seed];
+      const { result, named, taped } = await drawn(() => infer(net, x));
+      expectNear(result, wanted, 5e-3);
+      expect(explain().layers.every(({ where }) => where === 'gpu')).toBeTrue();
+      // x enters, y leaves.
+      if (seed > 1) expect([named, taped > 8]).toEqual([2, true]);
+      x.dispose();
+    }
+    net.dispose();
+  });
+
+  it('hold no texture that the run itself would not', async () => {
+    if (!context) return;
+    const [net, x] = [netOf(2), picture(1)];
+    for (let run = 0; run < 3; run++) await infer(net, x);
+    const { textures, bytes } = context;
+    for (let run = 0; run < 5; run++) await infer(net, x);
+    expect([context.textures, context.bytes]).toEqual([textures, bytes]);
+    tf.dispose(x);
+    net.dispose();
+  });
+
+  it('are of the weights they were recorded with: two nets of one structure in turn', async () => {
+    if (!context) return;
+    const [a, b, x] = [netOf(3), netOf(4), picture(1)];
+    const wanted = [await exact(a, x), await exact(b, x)];
+    for (let run = 0; run < 3; run++) {
+      expectNear(await infer(a, x), wanted[0], 5e-3);
+      expectNear(await infer(b, x), wanted[1], 5e-3);
+    }
+    a.dispose();
+    expectNear(await infer(b, x), wanted[1], 5e-3);
+    tf.dispose(x);
+    b.dispose();
+  });
+
+  it('are of the numbers that fused kernels end in: another clip, the same structure', async () => {
+    if (!context) return;
+    const x = picture(1, 8);
+    const limits = [0.5, 2, 0.5, 2].map(top => {
+      const limit = tf.scalar(top);
+      const filter = tf.tensor4d(
+        grid(3 * 3 * 8 * channels).map(v => v / 64),
+        [3, 3, 8, channels],
+      );
+      const run = () => tf.minimum(tf.maximum(tf.conv2d(x, filter, 1, 'same'), -0.25), limit);
+      return { run, top };
+    });
+    for (const { run, top } of limits) {
+      for (let i = 0; i < 3; i++) {
+        const y = tf.tidy(run);
+        const numbers = await y.data();
+        expect([Math.max(...numbers), explain().layers.length]).toEqual([top, 1]);
+        y.dispose();
+      }
+    }
+  });
+
+  it('change with the precision: halves, 32 bits, and halves that have overflowed', async () => {
+    if (!context) return;
+    const net = netOf(5);
+    for (const [precision, scale, bound] of [
+      ['int8', 1, 5e-3],
+      ['float32', 1, 1e-5],
+      ['int8', 1, 5e-3],
+      ['int8', 1e6, 1e-5],
+    ] as const) {
+      const x = picture(2, scale);
+      const wanted = await exact(net, x);
+      setFlags({ MULAYER_SPLIT: 'gpu', MULAYER_PRECISION: precision });
+      for (let run = 0; run < 3; run++) {
+        const { result, named } = await drawn(() => infer(net, x));
+        expectNear(result, wanted, bound);
+        // Kept on the GPU, x does not enter again.
+        if (run === 2) expect(named).toBe(1);
+      }
+      x.dispose();
+    }
+    net.dispose();
+  });
+
+  it('are of the scale of bytes: it changes with the inputs of a split net', async () => {
+    if (!context) return;
+    const net = netOf(6);
+    for (const scale of [1, 1, 1, 1, 4, 4, 4]) {
+      const x = picture(3, scale);
+      const wanted = await exact(net, x);
+      setFlags({ MULAYER_SPLIT: 0.5, MULAYER_PRECISION: 'int8' });
+      expectNear(await infer(net, x), wanted, 0.05);
+      x.dispose();
+    }
+    net.dispose();
+  });
+
+  it('do not mind what tfjs-webgl draws between runs, nor in them', async () => {
+    if (!context) return;
+    const [net, x] = [netOf(7), picture(1)];
+    const wanted = await exact(net, x);
+    const five = tf.tensor5d(signedGrid(32), [2, 2, 2, 2, 2]);
+    for (let run = 0; run < 4; run++) {
+      const other = tf.tidy(() => tf.relu(five));
+      const [y, again] = tf.tidy(() => [net.run(x), net.run(x)]);
+      expectNear(
+        other.dataSync(),
+        signedGrid(32).map(v => Math.max(v, 0)),
+        0,
+      );
+      expectNear(y.dataSync(), wanted, 5e-3);
+      await tf.setBackend('webgl');
+      const theirs = tf.tidy(() => tf.add(tf.relu(tf.tensor1d([-1, 2])), 1));
+      expectNear(theirs.dataSync(), [1, 3], 0);
+      await tf.setBackend('mulayer');
+      expectNear(again.dataSync(), wanted, 5e-3);
+      tf.dispose([other, y, again, theirs]);
+    }
+    tf.dispose([x, five]);
+    net.dispose();
+  });
+
+  describe('of one step', () => {
+    const SHAPE = [1, 5, 4, 6];
+    const spec = { shape: SHAPE, dtype: 'float32' as const };
+
+    /** A depthwise convolution by `repeat`, whose weights are 2 and its bytes what `scale` says. */
+    function stepOf(repeat: Repeat) {
+      const weights = { shape: [1, 1, 6, 1], dtype: 'float32' as const };
+      let forms = new Map<string, Buffer>();
+      const filter = {};
+      let lowered = 0;
+      const run = (x: GpuBuffer, attributes: Attributes = {}, of: object = filter, w = 2) => {
+        lowered = 0;
+        const all = { strides: 1, dilations: 1, pad: 'same', activation: 'linear', ...attributes };
+        const inputs: Record<string, Argument<GpuBuffer>> = {
+          x: { ...spec, buffer: x, of: x, range: () => [0, 0], derived: (_, make) => make() },
+          filter: {
+            ...weights,
+            of,
+            get buffer(): GpuBuffer {
+              throw new Error('never asked for');
+            },
+            range: () => [0, 0],
+            host: () => new Float32Array(6).fill(w),
+            derived: <D extends Buffer>(name: string, make: () => D) => {
+              const form = (forms.get(name) ?? make()) as D;
+              forms.set(name, form);
+              return form;
+            },
+          },
+        };
+        const call = { inputs, isList: false, attributes: all, outputs: [spec], int8: false };
+        const kernel = kernels.get('FusedDepthwiseConv2D')!;
+        const [y] = repeat.run(
+          gpu,
+          { attributes: all, inputs: { x: { value: x }, filter: { value: of } } },
+          () => x,
+          () => ({ ...call, name: kernel.name }),
+          taped => {
+            lowered++;
+            return gpu.run(kernel, taped);
+          },
+        );
+        const numbers = gpu.download(y);
+        y.free();
+        return { numbers, isLowered: lowered > 0 };
+      };
+      const free = () => {
+        for (const form of forms.values()) form.free();
+        forms = new Map();
+      };
+      return { run, free };
+    }
+
+    let wasHalf: boolean;
+    beforeEach(() => {
+      if (!context) return;
+      wasHalf = gpu.half;
+      gpu.beginRun(true);
+    });
+    afterEach(() => {
+      if (context) gpu.half = wasHalf;
+    });
+
+    const upload = (numbers: Float32Array) => gpu.upload(numbers, spec);
+    const doubled = grid(120).map(v => 2 * v);
+
+    it('is lowered once', () => {
+      if (!context) return;
+      const { run, free } = stepOf(new Repeat());
+      const [a, b] = [upload(grid(120)), upload(grid(120, 7))];
+      expect(run(a)).toEqual({ numbers: doubled, isLowered: true });
+      expect(run(a)).toEqual({ numbers: doubled, isLowered: false });
+      expect(run(b)).toEqual({ numbers: grid(120, 7).map(v => 2 * v), isLowered: false });
+      [a, b].forEach(buffer => buffer.free());
+      free();
+    });
+
+    for (const [name, change] of Object.entries({
+      'other weights': ({ run }, x) => run(x, {}, {}, 2),
+      'weights that were given back': ({ run, free }, x) => {
+        free();
+        return run(x);
+      },
+      'another activation': ({ run }, x) => run(x, { activation: 'relu' }),
+      'another number in it': ({ run }, x) =>
+        run(x, { activation: 'clip', clipMin: -1, clipMax: 99 }),
+      'an input of bytes': ({ run }) => {
+        const bytes = Uint8Array.from(grid(120), v => v * 16);
+        const x = gpu.upload(bytes, spec, { scale: 1 / 16, zero: 0 });
+        const result = run(x);
+        x.free();
+        return {
+          ...result,
+          numbers: result.numbers.map((v, i) => (v === 2 * (bytes[i] / 16) ? doubled[i] : NaN)),
+        };
+      },
+      'bytes of another scale': ({ run }) => {
+        const bytes = Uint8Array.from(grid(120), v => v * 16);
+        const [coarse, fine] = [1 / 8, 1 / 16].map(scale =>
+          gpu.upload(bytes, spec, { scale, zero: 0 }),
+        );
+        run(coarse);
+        const result = run(fine);
+        coarse.free();
+        fine.free();
+        return {
+          ...result,
+          numbers: result.numbers.map((v, i) => (v === 2 * (bytes[i] / 16) ? doubled[i] : NaN)),
+        };
+      },
+      'textures of 32 bits': ({ run, free }) => {
+        free();
+        gpu.beginRun(false);
+        const x = upload(grid(120));
+        const result = run(x);
+        x.free();
+        return result;
+      },
+    } as Record<
+      string,
+      (
+        step: ReturnType<typeof stepOf>,
+        x: GpuBuffer,
+      ) => ReturnType<ReturnType<typeof stepOf>['run']>
+    >)) {
+      it(`is lowered again for ${name}`, () => {
+        if (!context) return;
+        const step = stepOf(new Repeat());
+        const x = upload(grid(120));
+        step.run(x);
+        expect(step.run(x).isLowered).toBeFalse();
+        expect(change(step, x)).toEqual({ numbers: doubled, isLowered: true });
+        x.free();
+        step.free();
+      });
+    }
+
+    it('is lowered again in another context', () => {
+      if (!context) return;
+      const repeat = new Repeat();
+      const [here, there] = [stepOf(repeat), stepOf(repeat)];
+      const x = upload(grid(120));
+      here.run(x);
+      expect(here.run(x).isLowered).toBeFalse();
+      const other = GpuContext.create(context.gl)!;
+      const property = spyOnProperty(gpu, 'context').and.returnValue(other);
+      expect(there.run(x)).toEqual({ numbers: doubled, isLowered: true });
+      expect(there.run(x).isLowered).toBeFalse();
+      there.free();
+      other.dispose();
+      property.and.returnValue(context);
+      x.free();
+      here.free();
+    });
+
+    it('is lowered each time where it does more than draw', () => {
+      if (!context) return;
+      const repeat = new Repeat();
+      const x = upload(signedGrid(120));
+      const kernel = kernels.get('Relu')!;
+      const argument = { ...spec, buffer: x, range: () => [0, 0], derived: () => x };
+      for (let run = 0; run < 6; run++) {
+        const lower = jasmine
+          .createSpy('lower')
+          .and.callFake((call: Call<GpuBuffer>) => gpu.tfjs(call));
+        const [y] = repeat.run(
+          gpu,
+          { attributes: {}, inputs: { x: { value: x } } },
+          () => x,
+          () =>
+            ({
+              ...{ name: kernel.name, inputs: { x: argument }, attributes: {} },
+              ...{ outputs: [spec], isList: false, int8: false },
+            }) as unknown as Call<GpuBuffer>,
+          lower,
+        );
+        expect(lower).toHaveBeenCalledTimes(1);
+        expectNear(
+          gpu.download(y),
+          signedGrid(120).map(v => Math.max(v, 0)),
+        );
+        y.free();
+      }
+      x.free();
+    });
+  });
+});
