@@ -86,7 +86,7 @@ export class Repeat {
     context.listener = recorder;
     try {
       const buffers = lower(recorder.hearing(call));
-      this.tape = recorder.tape(gpu, step, buffers);
+      this.tape = recorder.tape(step, buffers);
       return buffers;
     } finally {
       context.listener = undefined;
@@ -179,7 +179,7 @@ class Recorder implements Listener {
   }
 
   /** Undefined where the results could not be had so again. */
-  tape(gpu: GpuProcessor, step: Step, buffers: readonly GpuBuffer[]): Tape | undefined {
+  tape(step: Step, buffers: readonly GpuBuffer[]): Tape | undefined {
     const { context, numbers, ops, packed, count } = this;
     const results: Result[] = [];
     for (const { image, spec } of buffers) {
@@ -194,7 +194,7 @@ class Recorder implements Listener {
       else inputs.push({ name: key, number, image: this.inputs.get(key)!.image! });
     }
     if (this.isVoid) return undefined;
-    return new Tape(context, gpu.half, step.attributes, packed, inputs, ops, results, frame);
+    return new Tape(context, step.attributes, packed, inputs, ops, results, frame);
   }
 }
 
@@ -202,7 +202,6 @@ class Tape {
   /** @param frame textures by their numbers; those of forms are there. */
   constructor(
     private readonly context: GpuContext,
-    private readonly half: boolean,
     private readonly attributes: Attributes,
     private readonly packed: readonly Packed[],
     private readonly inputs: readonly Input[],
@@ -218,7 +217,7 @@ class Tape {
     inputOf: (name: string) => GpuBuffer,
   ): GpuBuffer[] | undefined {
     const { context, frame } = this;
-    if (gpu.context !== context || gpu.half !== this.half || !this.isOf(step)) return undefined;
+    if (gpu.context !== context || !this.isOf(step)) return undefined;
     for (const { name, number, image } of this.inputs) {
       const now = gpu.image(inputOf(name));
       if (!now || !areAlike(now, image)) return undefined;

@@ -8,6 +8,7 @@ import { kernels } from '../../../kernels/table.js';
 import type { Attributes } from '../../../src/graph/kernel.js';
 import type { Buffer } from '../../../src/graph/value.js';
 import { GpuContext } from '../../../src/processors/gpu/context.js';
+import { download, relay, upload } from '../../../src/processors/gpu/programs/transfer.js';
 import type { GpuBuffer, GpuProcessor } from '../../../src/processors/gpu/processor.js';
 import { Repeat } from '../../../src/processors/gpu/tape.js';
 import type { Argument, Call } from '../../../src/processors/kernel.js';
@@ -278,13 +279,13 @@ describe('GPU tapes', () => {
       if (context) gpu.half = wasHalf;
     });
 
-    const upload = (numbers: Float32Array) => gpu.upload(numbers, spec);
+    const sent = (numbers: Float32Array) => gpu.upload(numbers, spec);
     const doubled = grid(120).map(v => 2 * v);
 
     it('is lowered once', () => {
       if (!context) return;
       const { run, free } = stepOf(new Repeat());
-      const [a, b] = [upload(grid(120)), upload(grid(120, 7))];
+      const [a, b] = [sent(grid(120)), sent(grid(120, 7))];
       expect(run(a)).toEqual({ numbers: doubled, isLowered: true });
       expect(run(a)).toEqual({ numbers: doubled, isLowered: false });
       expect(run(b)).toEqual({ numbers: grid(120, 7).map(v => 2 * v), isLowered: false });
@@ -328,7 +329,7 @@ describe('GPU tapes', () => {
       'textures of 32 bits': ({ run, free }) => {
         free();
         gpu.beginRun(false);
-        const x = upload(grid(120));
+        const x = sent(grid(120));
         const result = run(x);
         x.free();
         return result;
@@ -343,7 +344,7 @@ describe('GPU tapes', () => {
       it(`is lowered again for ${name}`, () => {
         if (!context) return;
         const step = stepOf(new Repeat());
-        const x = upload(grid(120));
+        const x = sent(grid(120));
         step.run(x);
         expect(step.run(x).isLowered).toBeFalse();
         expect(change(step, x)).toEqual({ numbers: doubled, isLowered: true });
@@ -352,53 +353,127 @@ describe('GPU tapes', () => {
       });
     }
 
+    /** Relu of a buffer, lowered so. */
+    function relu(repeat: Repeat, x: GpuBuffer, lower: (call: Call<GpuBuffer>) => GpuBuffer[]) {
+      const argument = { ...spec, buffer: x, range: () => [0, 0], derived: () => x };
+      const call = {
+        ...{ name: 'Relu', inputs: { x: argument }, attributes: {} },
+        ...{ outputs: [spec], isList: false, int8: false },
+      } as unknown as Call<GpuBuffer>;
+      const spy = jasmine.createSpy('lower').and.callFake(lower);
+      const step = { attributes: {}, inputs: { x: { value: x } } };
+      const input = () => x;
+      const [y] = repeat.run(gpu, step, input, () => call, spy);
+      // tfjs-webgl makes -0 of some.
+      const numbers = gpu.download(y).map(v => v + 0);
+      y.free();
+      return { numbers, isLowered: spy.calls.count() > 0 };
+    }
+
+    const positive = signedGrid(120).map(v => Math.max(v, 0));
+    const own = (call: Call<GpuBuffer>) => gpu.run(kernels.get('Relu')!, call);
+
     it('is lowered again in another context', () => {
       if (!context) return;
       const repeat = new Repeat();
-      const [here, there] = [stepOf(repeat), stepOf(repeat)];
-      const x = upload(grid(120));
-      here.run(x);
-      expect(here.run(x).isLowered).toBeFalse();
+      const x = sent(signedGrid(120));
+      relu(repeat, x, own);
+      expect(relu(repeat, x, own).isLowered).toBeFalse();
       const other = GpuContext.create(context.gl)!;
       const property = spyOnProperty(gpu, 'context').and.returnValue(other);
-      expect(there.run(x)).toEqual({ numbers: doubled, isLowered: true });
-      expect(there.run(x).isLowered).toBeFalse();
-      there.free();
+      expect(relu(repeat, x, own)).toEqual({ numbers: positive, isLowered: true });
+      expect(relu(repeat, x, own).isLowered).toBeFalse();
       other.dispose();
       property.and.returnValue(context);
       x.free();
-      here.free();
     });
 
-    it('is lowered each time where it does more than draw', () => {
+    for (const [name, lower] of Object.entries({
+      'runs a program of tfjs-webgl': call => gpu.tfjs(call),
+      'looks at numbers': call => {
+        call.inputs.x.range();
+        return own(call);
+      },
+      'sends numbers': call => {
+        gpu.upload(Float32Array.of(1), { shape: [1], dtype: 'float32' }).free();
+        return own(call);
+      },
+    } as Record<string, (call: Call<GpuBuffer>) => GpuBuffer[]>)) {
+      it(`is lowered each time where it ${name}`, () => {
+        if (!context) return;
+        const repeat = new Repeat();
+        const x = sent(signedGrid(120));
+        for (let run = 0; run < 6; run++) {
+          expect(relu(repeat, x, lower)).toEqual({ numbers: positive, isLowered: true });
+        }
+        x.free();
+      });
+    }
+  });
+
+  describe('know what is set', () => {
+    /** What was drawn last, and everything that a draw sets, otherwise. */
+    function spoil({ gl }: GpuContext) {
+      for (let phase = 0; phase < 4; phase++) gl.clearBufferfv(gl.COLOR, phase, [7, 7, 7, 7]);
+      gl.useProgram(null);
+      gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+      gl.viewport(0, 0, 1, 1);
+      gl.scissor(0, 0, 1, 1);
+      gl.activeTexture(gl.TEXTURE0);
+      gl.bindTexture(gl.TEXTURE_2D, null);
+      gl.bindTexture(gl.TEXTURE_2D_ARRAY, null);
+      gl.activeTexture(gl.TEXTURE7);
+    }
+
+    /** A copy of an image, and how it is drawn again. */
+    function copyOf(numbers: Float32Array) {
+      const x = upload(context, numbers, [numbers.length], 'float');
+      let again = (): void => undefined;
+      context.listener = {
+        ...{ took: () => undefined, gave: () => undefined, didMore: () => undefined },
+        drew: (draw, to, textures) => (again = () => context.repeat(draw, to, textures)),
+      };
+      const y = relay(context, x, [numbers.length]);
+      context.listener = undefined;
+      const read = () => download(context, y);
+      return { again, read, free: () => [x, y].forEach(({ texture }) => context.give(texture)) };
+    }
+
+    it('from draw to draw', () => {
       if (!context) return;
-      const repeat = new Repeat();
-      const x = upload(signedGrid(120));
-      const kernel = kernels.get('Relu')!;
-      const argument = { ...spec, buffer: x, range: () => [0, 0], derived: () => x };
-      for (let run = 0; run < 6; run++) {
-        const lower = jasmine
-          .createSpy('lower')
-          .and.callFake((call: Call<GpuBuffer>) => gpu.tfjs(call));
-        const [y] = repeat.run(
-          gpu,
-          { attributes: {}, inputs: { x: { value: x } } },
-          () => x,
-          () =>
-            ({
-              ...{ name: kernel.name, inputs: { x: argument }, attributes: {} },
-              ...{ outputs: [spec], isList: false, int8: false },
-            }) as unknown as Call<GpuBuffer>,
-          lower,
-        );
-        expect(lower).toHaveBeenCalledTimes(1);
-        expectNear(
-          gpu.download(y),
-          signedGrid(120).map(v => Math.max(v, 0)),
-        );
-        y.free();
-      }
-      x.free();
+      const { again, read, free } = copyOf(grid(9));
+      const { gl } = context;
+      again();
+      const set = (['useProgram', 'bindTexture', 'bindFramebuffer', 'viewport'] as const).map(
+        name => spyOn(gl, name).and.callThrough(),
+      );
+      again();
+      expect(set.map(({ calls }) => calls.count())).toEqual([0, 0, 0, 0]);
+      expect([...read()]).toEqual([...grid(9)]);
+      free();
     });
+
+    for (const [name, wait] of Object.entries({
+      'after the thread did something else': () => Promise.resolve(),
+      'after a run has begun': () => context.beginRun(),
+      'after programs of tfjs-webgl': () => {
+        const five = { shape: [1, 1, 1, 1, 4], dtype: 'float32' as const };
+        const x = gpu.upload(grid(4), five);
+        gpu.slice(x, five, 4, 1, 3).free();
+        x.free();
+      },
+    })) {
+      it(`but not ${name}`, async () => {
+        if (!context) return;
+        const { again, read, free } = copyOf(grid(9));
+        again();
+        spoil(context);
+        const waited = wait();
+        if (waited) await waited;
+        again();
+        expect([...read()]).toEqual([...grid(9)]);
+        free();
+      });
+    }
   });
 });
