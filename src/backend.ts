@@ -255,6 +255,7 @@ export class MulayerBackend extends KernelBackend {
     }
     const specs = kernel.infer(uses, attributes);
     const node = this.graph.record(kernel, uses, isList, attributes, specs);
+    if (this.graph.nodes.size === 1 && !this.run) this.executor.foresee(node, settings());
     const infos = node.outputs.map(value => {
       const dataId = {};
       this.data.set(dataId, value);
@@ -367,6 +368,7 @@ export class MulayerBackend extends KernelBackend {
     let start = performance.now();
     while (run && this.run === run) {
       const pause = this.advance();
+      if (!pause) return;
       if (pause === 'gpu') {
         await this.gpu!.settled();
         start = performance.now();

@@ -35,7 +35,7 @@ import { observe, scaleOf } from './observer.js';
 import { Placer } from './placer.js';
 import type { Issued, Pause, UnderWay, Work } from './pipeline.js';
 import { pipeline } from './pipeline.js';
-import type { Replay, Take } from './replay.js';
+import type { Performance, Replay, Take } from './replay.js';
 import { Takes } from './replay.js';
 import type { LayerReport } from './report.js';
 import { Rooms } from './rooms.js';
@@ -86,6 +86,10 @@ export class Executor {
   private readonly plans = new Plans();
   /** What repeats itself from run to run of a plan; a tape goes with the weights it reads. */
   private readonly takes = new WeakMap<Plan, Takes<Found>>();
+  /** The last run, where it was a replay. */
+  private last: { replay: Replay<Found>; run: Run } | undefined;
+  /** What was begun when the first node of a graph had been recorded. */
+  private foreseen: { replay: Replay<Found>; step: Step; begun: Performance } | undefined;
   private readonly transfers: Transfers;
   private readonly lowering: Lowering;
   private readonly placer: Placer;
@@ -149,13 +153,16 @@ export class Executor {
     const constant: Run['constant'] = [];
     const all = { steps, placements, constant, plan, settings, isRehearsal, observing };
     const replay = repeats ? takes.match(scene, this.cpu) : undefined;
+    const begun = this.begunOf(replay, steps);
+    this.last = undefined;
     if (replay) {
       const { bytes, places } = replay.found;
       const run = { ...all, bytes, rooms: new Rooms(this.cpu, order, places), keeper: undefined };
-      if (yield* this.replay(replay, run)) {
+      if (yield* this.replay(replay, run, begun)) {
         plan.runs++;
-        this.ms = performance.now() - start;
+        this.ms = performance.now() - (begun?.start ?? start);
         this.placer.note(placed, this.ms, this.layers);
+        if (!placed.trial) this.last = { replay, run };
         return;
       }
       takes.drop();
@@ -229,11 +236,66 @@ export class Executor {
     return takes;
   }
 
+  /**
+   * The first node of a graph was recorded. Where it looks like the last run's, its first step is issued
+   * and its tape posted: workers compute while the rest is recorded.
+   */
+  foresee(node: Node, settings: Settings): void {
+    const { last, cpu } = this;
+    if (!last || cpu.threads === 1 || this.isCalibrating) return;
+    const { replay, run } = last;
+    const isSame = settings.split === run.settings.split && keyOfScene(settings) === replay.key;
+    if (!isSame || !replay.foresees(node, run.steps[0], cpu)) return;
+    this.forget();
+    const steps = [{ ...run.steps[0], node, members: [node] }];
+    const work = this.workOf({ ...run, steps, constant: [], rooms: new Rooms(cpu, [node], []) });
+    const begun = replay.begin(steps, work, cpu);
+    this.foreseen = { replay, step: steps[0], begun };
+    try {
+      this.transfers.inner = valuesOf(steps);
+      const mayGoOn = (pause: unknown) => pause === 'turn' || pause === 'long';
+      while (mayGoOn(begun.progress.next().value));
+    } catch {
+      // Told by the run.
+      this.forget();
+    } finally {
+      this.transfers.inner = undefined;
+    }
+  }
+
+  /** What was begun of a run, if this is it. */
+  private begunOf(replay: Replay<Found> | undefined, [first]: readonly Step[]) {
+    const { foreseen } = this;
+    if (foreseen?.replay !== replay || foreseen?.step.node !== first.node) {
+      this.forget();
+      return undefined;
+    }
+    this.foreseen = undefined;
+    return foreseen.begun;
+  }
+
+  /** What was foreseen did not come. */
+  private forget(): void {
+    const { foreseen } = this;
+    if (!foreseen) return;
+    const { replay, step, begun } = foreseen;
+    this.foreseen = undefined;
+    replay.isMistaken = true;
+    begun.progress.return();
+    this.cpu.work(this.cpu.mark, Infinity);
+    this.cpu.takeError();
+    this.drop(step);
+  }
+
   /** @returns whether that was possible; else nothing has happened. */
-  private *replay(replay: Replay<Found>, run: Run): Generator<Pause, boolean> {
+  private *replay(
+    replay: Replay<Found>,
+    run: Run,
+    begun: Performance | undefined,
+  ): Generator<Pause, boolean> {
     try {
       this.transfers.inner = valuesOf(run.steps);
-      const rows = yield* replay.play(run, this.workOf(run), this.cpu);
+      const rows = yield* replay.play(run, this.workOf(run), this.cpu, begun);
       if (rows) this.layers = rows;
       return !!rows;
     } finally {

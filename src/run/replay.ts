@@ -245,9 +245,62 @@ interface Stretch {
   readonly blocks: readonly (readonly Block[])[];
 }
 
+/** A replay under way. */
+export class Performance {
+  /** Goes on with it, until nothing is left but to wait. */
+  readonly progress: Generator<Pause, void>;
+  /** The steps before the tape. */
+  readonly underWay: UnderWay[] = [];
+  /** Whether results are where the tape looks for them. */
+  fits = false;
+  /** In milliseconds, as all times here. */
+  readonly start = performance.now();
+  /** Where the CPU is when each step is. */
+  private readonly marks: number[] = [];
+  /** When that was, noted on the way: the board forgets it when some hundred jobs more are. */
+  private readonly ends: number[] = [];
+
+  constructor(
+    private readonly cpu: CpuProcessor,
+    progress: (self: Performance) => Generator<Pause, void>,
+  ) {
+    this.progress = progress(this);
+  }
+
+  /** Steps that are done when the CPU is so far. */
+  add(marks: readonly number[]): void {
+    this.note();
+    this.marks.push(...marks);
+    // The board knows nothing of calls made on the spot, after which all is over.
+    if (marks.length === 1 && this.cpu.isDone(marks[0]))
+      this.ends.push(performance.timeOrigin + performance.now());
+  }
+
+  note(): void {
+    const { cpu, marks, ends } = this;
+    while (ends.length < marks.length && cpu.isDone(marks[ends.length])) {
+      ends.push(cpu.overAt(marks[ends.length]));
+    }
+  }
+
+  /** When all is done: the rows of the steps that have one, from the end of one to that of the next. */
+  rowsOf(rows: readonly (LayerReport | undefined)[]): LayerReport[] {
+    this.note();
+    let last = this.start;
+    return rows.flatMap((row, i) => {
+      if (!row) return [];
+      const start = last;
+      last = Math.max(last, this.ends[i] - performance.timeOrigin);
+      return { ...row, ms: last - start };
+    });
+  }
+}
+
 export class Replay<Found> {
   readonly found: Found;
-  private readonly key: string;
+  /** Whether it was foreseen, and another graph came. */
+  isMistaken = false;
+  readonly key: string;
   private readonly known: readonly Known[];
   private readonly held: readonly boolean[];
 
@@ -283,58 +336,90 @@ export class Replay<Found> {
   }
 
   /**
+   * Whether a graph that begins like this is likely to be the recorded one again: nothing but its first
+   * step comes before the tape, and that is this node, of these weights.
+   *
+   * @param first step of the run before.
+   */
+  foresees(node: Node, first: Step, cpu: CpuProcessor): boolean {
+    const { tape, stretch, isMistaken } = this;
+    if (isMistaken || tape.isVoid || tape.threads !== cpu.threads || stretch.from !== 1)
+      return false;
+    const { members, node: before } = first;
+    if (members.length > 1 || node.kernel !== before.kernel) return false;
+    const names = Object.keys(node.inputs);
+    return (
+      names.length === Object.keys(before.inputs).length &&
+      names.every((name, i) => {
+        const [use, old] = [node.inputs[name], before.inputs[name] as Use | undefined];
+        const isSame = i === 0 || use.value === old?.value;
+        const isThere = !use.value.pending && !use.value.error;
+        return isSame && isThere && use.dtype === old?.dtype && isEqual(use.shape, old.shape);
+      }) &&
+      JSON.stringify(node.attributes) === JSON.stringify(before.attributes)
+    );
+  }
+
+  /**
+   * Issues the steps before the tape and posts its jobs. Needs only these steps: the others may not have
+   * been recorded yet.
+   */
+  begin(steps: readonly Step[], work: Work, cpu: CpuProcessor): Performance {
+    return new Performance(cpu, begun => this.start(begun, steps, work, cpu));
+  }
+
+  private *start(
+    begun: Performance,
+    steps: readonly Step[],
+    work: Work,
+    cpu: CpuProcessor,
+  ): Generator<Pause, void> {
+    const { tape, stretch } = this;
+    const { from, handed, blocks } = stretch;
+    const { queue } = cpu.heap;
+    const script = new Script();
+    cpu.heap.useSource(script);
+    try {
+      for (let index = 0; index < from; index++) {
+        script.begin(blocks[index]);
+        const issued = yield* during(script, work.issue(index));
+        begun.underWay.push({ ...issued, index, mark: cpu.mark });
+        begun.add([cpu.mark]);
+      }
+    } finally {
+      cpu.heap.useSource(undefined);
+    }
+    const first = cpu.mark;
+    begun.add(tape.ends.map(jobs => first + jobs));
+    begun.fits =
+      !script.failed &&
+      !tape.isVoid &&
+      handed.every(({ step, output, place }) => isAt(steps[step].node.outputs[output], place));
+    if (!begun.fits) return;
+    tape.rewind();
+    for (const job of tape.jobs) {
+      while (!queue.hasRoom(job)) yield { mark: queue.oldest };
+      begun.note();
+      queue.post(job);
+    }
+  }
+
+  /**
    * Runs the steps.
    *
+   * @param begun where this run has begun already.
    * @returns their rows; undefined where they must be run as ever, and nothing is left of this.
    */
   *play(
     { steps, plan }: Pick<Scene<Found>, 'steps' | 'plan'>,
     work: Work,
     cpu: CpuProcessor,
+    begun = this.begin(steps, work, cpu),
   ): Generator<Pause, LayerReport[] | undefined> {
     const { tape, stretch } = this;
-    const { from, to, handed, results, rows, blocks } = stretch;
-    const { queue } = cpu.heap;
-    const start = performance.now();
-    const underWay: UnderWay[] = [];
-    const script = new Script();
-    // When each step was over, noted on the way: the board forgets it when some hundred jobs more are.
-    const marks: number[] = [];
-    const ends: number[] = [];
-    const noteEnds = () => {
-      while (ends.length < marks.length && cpu.isDone(marks[ends.length])) {
-        ends.push(cpu.overAt(marks[ends.length]));
-      }
-    };
-    cpu.heap.useSource(script);
-    try {
-      for (let index = 0; index < from; index++) {
-        script.begin(blocks[index]);
-        const issued = yield* during(script, work.issue(index));
-        underWay.push({ ...issued, index, mark: cpu.mark });
-        noteEnds();
-        marks.push(cpu.mark);
-        // The board knows nothing of calls made on the spot, after which all is over.
-        if (cpu.isDone(cpu.mark)) ends.push(performance.timeOrigin + performance.now());
-      }
-    } finally {
-      cpu.heap.useSource(undefined);
-    }
-    const first = cpu.mark;
-    marks.push(...tape.ends.map(jobs => first + jobs));
-    const outputOf = ({ step, output }: Result) => steps[step].node.outputs[output];
-    const fits =
-      !script.failed &&
-      !tape.isVoid &&
-      handed.every(result => isAt(outputOf(result), result.place));
-    if (fits) {
-      tape.rewind();
-      for (const job of tape.jobs) {
-        while (!queue.hasRoom(job)) yield { mark: queue.oldest };
-        noteEnds();
-        queue.post(job);
-      }
-    }
+    const { to, results, rows } = stretch;
+    yield* begun.progress;
+    const { underWay, fits } = begun;
     const { mark } = cpu;
     while (!cpu.isDone(mark)) yield { mark };
     const error = cpu.takeError();
@@ -343,19 +428,11 @@ export class Replay<Found> {
       for (const { index } of underWay) work.drop(index);
       return undefined;
     }
-    const done: LayerReport[] = [];
-    let last = start;
-    noteEnds();
-    [...underWay.map(({ row }) => row), ...rows].forEach((row, i) => {
-      if (!row) return;
-      const end = Math.max(last, ends[i] - performance.timeOrigin);
-      done.push({ ...row, ms: end - last });
-      last = end;
-    });
-    for (const result of results) {
-      const value = outputOf(result);
+    const done = begun.rowsOf([...underWay.map(({ row }) => row), ...rows]);
+    for (const { step, output, place } of results) {
+      const value = steps[step].node.outputs[output];
       const size = util.sizeFromShape(value.shape as number[]);
-      value.cpu = CpuBuffer.ofTape(cpu.heap, value.dtype, size, result.place);
+      value.cpu = CpuBuffer.ofTape(cpu.heap, value.dtype, size, place);
     }
     for (let index = 0; index < to; index++) work.retire(index);
     done.push(...(yield* pipeline(cpu, work, to)));
@@ -431,6 +508,9 @@ function outsideOf(steps: readonly Step[]): Outside[] {
     ),
   );
 }
+
+const isEqual = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((length, i) => length === b[i]);
 
 const reads = ({ inputs }: Node, value: Value): boolean =>
   Object.values(inputs).some(use => use.value === value);

@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { explain } from '../../src/index.js';
 import { Heap } from '../../src/processors/cpu/heap.js';
 import { Recorder, Tape } from '../../src/processors/cpu/tape.js';
-import { Takes } from '../../src/run/replay.js';
+import { Replay, Takes } from '../../src/run/replay.js';
 import { backend, setFlags, useMulayer } from '../support.js';
 import { Random } from '../wasm/random';
 
@@ -58,7 +58,9 @@ function netOf(seed = 1) {
     return { pooled, middle, y: tf.conv2d(middle, last, 1, 'same') };
   };
   const dispose = () => tf.dispose([first, left, right, last, taps, bias]);
-  return { run, dispose };
+  /** Only the first layer. */
+  const begin = (x: Image) => conv(x, first);
+  return { run, begin, dispose };
 }
 
 type Net = ReturnType<typeof netOf>;
@@ -388,5 +390,126 @@ describe('a tape', () => {
     );
     expect(heap().kept).toBe(kept);
     expect(heap().size).toBe(size);
+  });
+});
+
+describe('a graph that begins like the last one', () => {
+  useMulayer();
+  beforeEach(() => {
+    channels++;
+    setFlags({ ...FLAGS, MULAYER_PRECISION: 'int8', MULAYER_THREADS: 2 });
+  });
+
+  const hasThreads = () => backend().cpu.threads > 1;
+
+  /** How many replays were under way before their graph was complete, and how many ran. */
+  async function begunIn(work: () => Promise<unknown>): Promise<[number, number]> {
+    const { play } = Replay.prototype;
+    let [early, all] = [0, 0];
+    Replay.prototype.play = function (this: Replay<unknown>, ...args) {
+      all++;
+      if (args[3]) early++;
+      return play.apply(this, args);
+    };
+    await work();
+    Replay.prototype.play = play;
+    return [early, all];
+  }
+
+  it('is under way before it is complete, with the same bits as without', async () => {
+    const net = netOf();
+    const pictures = [1, 2, 3].map(seed => picture(seed));
+    const wanted = await plainly(net, pictures);
+    await rehearse(net, pictures);
+    const [early, all] = await begunIn(async () => {
+      for (let round = 0; round < 3; round++) {
+        for (const [i, x] of pictures.entries()) {
+          expect(error(wanted[i], await infer(net, x))).toBe(0);
+        }
+      }
+    });
+    expect(all).toBe(9);
+    expect(early).toBe(hasThreads() ? 9 : 0);
+  });
+
+  it('with one thread is complete first', async () => {
+    setFlags({ ...FLAGS, MULAYER_PRECISION: 'int8', MULAYER_THREADS: 1 });
+    const net = netOf();
+    await rehearse(net);
+    expect(await begunIn(() => infer(net, picture(1)))).toEqual([0, 1]);
+  });
+
+  const mistakes: Record<string, (net: Net, x: Image, first: Float32Array) => Promise<void>> = {
+    'goes on in another way': async ({ begin }, x, first) => {
+      const y = tf.tidy(() => tf.add(begin(x), 1));
+      const numbers = await y.data<'float32'>();
+      const wanted = first.map(v => v + 1);
+      expect(error(wanted, numbers)).toBeLessThan(0.03);
+    },
+    'ends there': async ({ begin }, x, first) => {
+      expect(error(first, await begin(x).data<'float32'>())).toBeLessThan(0.03);
+    },
+    'is disposed of before anybody reads it': ({ run }, x) => {
+      tf.tidy(() => {
+        run(x);
+      });
+      return Promise.resolve();
+    },
+    'is read in the middle': async ({ run }, x, first) => {
+      const { pooled } = tf.tidy(() => run(x));
+      const wanted = tf.maxPool(tf.tensor4d(first, [1, 40, 48, 32]), 2, 2, 'same');
+      const [numbers, exact] = [await pooled.data<'float32'>(), await wanted.data<'float32'>()];
+      expect(error(exact, numbers)).toBeLessThan(0.03);
+    },
+    'has another input soon after': async (net, x) => {
+      const pictures = [x, picture(9)];
+      const results = pictures.map(each => tf.tidy(() => net.run(each).y));
+      const numbers = await Promise.all(results.map(y => y.data<'float32'>()));
+      for (const [i, each] of pictures.entries()) {
+        expect(error(await infer(net, each), numbers[i])).toBeLessThan(0.02);
+      }
+      expect(error(numbers[0], numbers[1])).toBeGreaterThan(0.04);
+    },
+  };
+  for (const [name, make] of Object.entries(mistakes)) {
+    it(`and ${name} gives the right numbers, and so does the old one after it`, async () => {
+      const net = netOf();
+      const x = picture(7);
+      const [wanted] = await plainly(net, [x, picture(9)]);
+      const first = tf.tidy(() => net.begin(x));
+      for (let i = 0; i < 4; i++) await tf.tidy(() => net.begin(x)).data();
+      const numbers = await first.data<'float32'>();
+      await rehearse(net, [x]);
+      await infer(net, x);
+      await make(net, picture(7), numbers);
+      for (let i = 0; i < 6; i++) expect(error(wanted, await infer(net, x))).toBe(0);
+    });
+  }
+
+  it('once mistaken, is waited for from then on', async () => {
+    if (!hasThreads()) pending('there is one thread here');
+    const net = netOf();
+    await rehearse(net);
+    expect(await begunIn(() => infer(net, picture(1)))).toEqual([1, 1]);
+    const { y } = tf.tidy(() => ({ y: tf.neg(net.begin(picture(2))) }));
+    await y.data();
+    await infer(net, picture(3));
+    expect(await begunIn(() => infer(net, picture(4)))).toEqual([0, 1]);
+  });
+
+  it('with other weights behind its first layer gives their numbers', async () => {
+    const net = netOf();
+    await rehearse(net);
+    const filter = tf.randomNormal<tf.Rank.R4>([1, 1, 32, 8], 0, 0.1, 'float32', 4);
+    const other = (x: Image) => tf.tidy(() => tf.conv2d(net.begin(x), filter, 1, 'same'));
+    for (let i = 0; i < 6; i++) {
+      const x = picture(i);
+      const got = await other(x).data<'float32'>();
+      setFlags({ ...FLAGS, MULAYER_PRECISION: 'float32' });
+      const wanted = await other(x).data<'float32'>();
+      setFlags({ ...FLAGS, MULAYER_PRECISION: 'int8', MULAYER_THREADS: 2 });
+      expect(error(wanted, got)).toBeLessThan(0.03);
+      await infer(net, x);
+    }
   });
 });

@@ -121,11 +121,12 @@ const THREW = 2;
 /**
  * Milliseconds for which an idle worker looks for work before it sleeps: where there are cores to spare,
  * longer than the main thread needs from one inference to the next (MobileNet v1 on 16 threads: 2.75
- * ms with 0.1, 2.3 with 1); else only from one layer to the next, since others want the core (two
- * cores with two more programs at work: 63 ms with 0.1, 73 with 1).
+ * ms with 0.1, 2.3 with 1); else from one layer to the next, since others want the core (GoogLeNet on
+ * two cores: 8.95 ms with 0.1, 8.8 with 0.3, 9.05 with 1. With two more programs at work: 22.7 ms with
+ * 0.1, 23 with 0.3; MobileNet v1 63 ms with 0.1, 73 with 1).
  */
 const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
-const SPIN_MS = (navigator?.hardwareConcurrency ?? 1) > 2 ? 1 : 0.1;
+const SPIN_MS = (navigator?.hardwareConcurrency ?? 1) > 2 ? 1 : 0.3;
 
 export class Board {
   static readonly BYTES = ENDS_OFFSET + 8 * JOBS;
