@@ -107,9 +107,9 @@ const MAX_BLOCK = 2 ** 16;
 /**
  * Draws after which what was submitted is sent to the GPU. Browsers keep commands back until there are
  * many or, in Chromium, for 3.3 ms: as long as it takes to submit a small net. Each sending costs this
- * thread 20 to 80 µs; from tapes so many draws take some 250.
+ * thread 20 to 80 µs.
  */
-const DRAWS_SENT = 32;
+const DRAWS_SENT = 16;
 
 /** Runs that an unused texture is kept for: an application's nets may take turns. */
 const RUNS_KEPT = 8;

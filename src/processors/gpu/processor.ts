@@ -303,6 +303,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     this.made?.beginRun();
   }
 
+  /** A run goes on; others may have drawn since it paused. */
+  resumeRun(): void {
+    this.made?.forgetState();
+  }
+
   /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
   get context(): GpuContext | undefined {
     if (this.made === undefined) {

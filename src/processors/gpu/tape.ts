@@ -245,11 +245,13 @@ class Tape {
       if (inputs[name].value !== of || !this.context.holds(form)) return false;
     }
     // What is no number or name is part of what plans are kept by.
+    let count = 0;
     for (const name in attributes) {
+      count++;
       const value = attributes[name];
       if (typeof value !== 'object' && !Object.is(value, this.attributes[name])) return false;
     }
-    return true;
+    return count === Object.keys(this.attributes).length;
   }
 }
 

@@ -70,7 +70,7 @@ describe('GpuContext', () => {
     expect(before - context.bytes).toBe(321 * 16);
   });
 
-  it('sends the first draw of a run at once, then every thirty-second', () => {
+  it('sends the first draw of a run at once, then every sixteenth', () => {
     const context = ownContext();
     if (!context) return;
     const image = upload(context, Float32Array.of(1, 2), [2], 'float');
@@ -82,9 +82,9 @@ describe('GpuContext', () => {
     };
     context.beginRun();
     expect(flushes(1)).toBe(1);
-    expect(flushes(31)).toBe(0);
+    expect(flushes(15)).toBe(0);
     expect(flushes(1)).toBe(1);
-    expect(flushes(64)).toBe(2);
+    expect(flushes(32)).toBe(2);
     context.give(image.texture);
   });
 
