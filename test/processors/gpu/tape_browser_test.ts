@@ -58,9 +58,8 @@ async function infer({ run }: ReturnType<typeof netOf>, x: Image): Promise<Float
   return numbers;
 }
 
-/** What was drawn last, and everything that a draw sets, otherwise. */
+/** Everything that a draw sets, otherwise. */
 function spoil({ gl }: GpuContext) {
-  for (let phase = 0; phase < 4; phase++) gl.clearBufferfv(gl.COLOR, phase, [7, 7, 7, 7]);
   gl.useProgram(null);
   gl.bindFramebuffer(gl.FRAMEBUFFER, null);
   gl.viewport(0, 0, 1, 1);
@@ -486,6 +485,8 @@ describe('GPU tapes', () => {
         if (!context) return;
         const { again, read, free } = copyOf(grid(9));
         again();
+        const { gl } = context;
+        for (let phase = 0; phase < 4; phase++) gl.clearBufferfv(gl.COLOR, phase, [7, 7, 7, 7]);
         spoil(context);
         const waited = wait();
         if (waited) await waited;
