@@ -174,7 +174,6 @@ describe('bands', () => {
     const onCpu = note('cpu', cpu.run.bind(cpu));
     spyOn(cpu, 'run').and.callFake(onCpu);
     // A step from its tape is no call of the processor.
-
     const { run } = Repeat.prototype;
     spyOn(Repeat.prototype, 'run').and.callFake(note('gpu', run));
     await again();
@@ -185,7 +184,6 @@ describe('bands', () => {
   it("what the GPU refuses in the middle of a chain is the CPU's", async () => {
     const { wanted, again } = await prepared('depthwise and pointwise', 1);
     const warn = spyOn(console, 'warn');
-
     const { run } = Repeat.prototype;
     spyOn(Repeat.prototype, 'run').and.callFake(function (this: Repeat, gpu, step, ...rest) {
       const { kernel } = step as unknown as Node;

@@ -5,8 +5,9 @@
  *     run begins ──► draw  draw  draw ──► the thread does something else ──► draw  ...
  *        forgotten     remembered              forgotten (microtask)         set anew
  *
- * tfjs-webgl and the user draw in the context too. They can do so before a run, after a microtask or
- * where we call tfjs: then all is forgotten, and set anew when it is wanted.
+ * tfjs-webgl and the user draw in the context too. They can do so before a run, where it pauses (in the
+ * same task too: a read goes on with it), or where we call tfjs: then all is forgotten, and set anew
+ * when it is wanted.
  */
 export class State {
   private program: WebGLProgram | undefined;
