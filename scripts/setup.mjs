@@ -47,7 +47,8 @@ const PROGRAMS = {
         join(process.env[name] ?? 'C:\\', 'Mozilla Firefox\\firefox.exe'),
       ),
     },
-    apt: ['firefox-esr'],
+    // The second package brings the H.264 decoder that Firefox looks for (libavcodec).
+    apt: ['firefox-esr', 'gstreamer1.0-libav'],
     advice: 'Firefox',
   },
   webkit: {
@@ -63,7 +64,7 @@ const PROGRAMS = {
         ),
       ),
     },
-    apt: ['libwebkit2gtk-4.1-0'],
+    apt: ['libwebkit2gtk-4.1-0', 'gstreamer1.0-libav'],
     advice: 'WebKitGTK with its MiniBrowser (Fedora: webkit2gtk4.1, Arch: webkit2gtk-4.1)',
   },
   // The X server without a screen in which the browsers of the specs open their windows.

@@ -266,7 +266,7 @@ export class Executor {
   /** What was begun of a run, if this is it. */
   private begunOf(replay: Replay<Found> | undefined, [first]: readonly Step[]) {
     const { foreseen } = this;
-    if (foreseen?.replay !== replay || foreseen?.step.node !== first.node) {
+    if (foreseen?.replay !== replay || foreseen?.step.node !== first.members[0]) {
       this.forget();
       return undefined;
     }

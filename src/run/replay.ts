@@ -336,23 +336,23 @@ export class Replay<Found> {
   }
 
   /**
-   * Whether a graph that begins like this is likely to be the recorded one again: nothing but its first
-   * step comes before the tape, and that is this node, of these weights.
+   * Whether a graph that begins like this is likely to be the recorded one again: at most its first step
+   * comes before the tape, and that is this node, of these weights.
    *
    * @param first step of the run before.
    */
-  foresees(node: Node, first: Step, cpu: CpuProcessor): boolean {
+  foresees(node: Node, { members }: Step, cpu: CpuProcessor): boolean {
     const { tape, stretch, isMistaken } = this;
-    if (isMistaken || tape.isVoid || tape.threads !== cpu.threads || stretch.from !== 1)
-      return false;
-    const { members, node: before } = first;
-    if (members.length > 1 || node.kernel !== before.kernel) return false;
+    if (isMistaken || tape.isVoid || tape.threads !== cpu.threads) return false;
+    if (stretch.from > (members.length > 1 ? 0 : 1)) return false;
+    const [before] = members;
     const names = Object.keys(node.inputs);
     return (
+      node.kernel === before.kernel &&
       names.length === Object.keys(before.inputs).length &&
       names.every((name, i) => {
         const [use, old] = [node.inputs[name], before.inputs[name] as Use | undefined];
-        const isSame = i === 0 || use.value === old?.value;
+        const isSame = (i === 0 && stretch.from === 1) || use.value === old?.value;
         const isThere = !use.value.pending && !use.value.error;
         return isSame && isThere && use.dtype === old?.dtype && isEqual(use.shape, old.shape);
       }) &&
