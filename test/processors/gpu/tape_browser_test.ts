@@ -231,9 +231,11 @@ describe('GPU tapes', () => {
 
   it('do not mind what is drawn where a run pauses, in the same task', async () => {
     if (!context) return;
-    const [net, x] = [netOf(8), picture(1)];
-    const wanted = await exact(net, x);
-    for (let run = 0; run < 3; run++) await infer(net, x);
+    // Textures that are not drawn to keep numbers of another input, far from those wanted.
+    const [net, other, x] = [netOf(8), picture(2, -30), picture(1)];
+    const [stale, wanted] = [await exact(net, other), await exact(net, x)];
+    expect(Math.max(...wanted.map((v, i) => Math.abs(v - stale[i])))).toBeGreaterThan(0.05);
+    for (let run = 0; run < 3; run++) await infer(net, other);
     const y = tf.tidy(() => net.run(x));
     const paused = backend() as unknown as { startRun(): void; run: Generator };
     paused.startRun();
@@ -243,7 +245,7 @@ describe('GPU tapes', () => {
     const { result, taped } = await drawn(() => Promise.resolve(y.dataSync()));
     expectNear(result, wanted, 5e-3);
     expect(taped).toBeGreaterThan(0);
-    tf.dispose([x, y]);
+    tf.dispose([x, other, y]);
     net.dispose();
   });
 
