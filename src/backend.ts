@@ -356,6 +356,7 @@ export class MulayerBackend extends KernelBackend {
   }
 
   private exhaust(): void {
+    this.gpu?.resumeRun();
     for (let pause = this.advance(); pause; pause = this.advance()) {
       // The GPU is waited for inside the blocking read-back.
       if (typeof pause === 'object') this.cpu.work(pause.mark, Infinity);
@@ -365,6 +366,7 @@ export class MulayerBackend extends KernelBackend {
   /** Drives the run under way to its end, a few milliseconds at a time. */
   private async driveRun(): Promise<void> {
     const { run } = this;
+    this.gpu?.resumeRun();
     let start = performance.now();
     while (run && this.run === run) {
       const pause = this.advance();

@@ -12,6 +12,8 @@ import type { Numbers } from './processor.js';
 /** One input of a call, lying on the processor that runs it. */
 export interface Argument<B> extends Spec {
   readonly buffer: B;
+  /** Whose numbers they are: the same object, the same numbers. */
+  readonly of?: object;
   /** [min, max] of the numbers; measured when first asked for. */
   range(): readonly [number, number];
   /** On the GPU: the numbers on the host; absent where only a read-back would bring them there. */

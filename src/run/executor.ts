@@ -444,9 +444,11 @@ export class Executor {
     { layers: byNode }: Plan,
     settings: Settings,
   ): Found['bytes'] {
+    if (settings.precision === 'float32' || placements.every(({ where }) => where === 'gpu')) {
+      return steps.map(() => undefined);
+    }
     const nodes = steps.map(({ node }) => node);
     const layers = steps.map(({ at }) => byNode[at]);
-    if (settings.precision === 'float32') return nodes.map(() => undefined);
     const groups = placeBytes(nodes, {
       int8: (node, i) =>
         this.mayBeInt8(node, placements[i], settings) && isInt8(node, layers[i], settings),

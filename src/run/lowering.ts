@@ -13,6 +13,7 @@ import type { CpuBuffer, CpuProcessor } from '../processors/cpu/processor.js';
 import type { Room } from '../processors/cpu/joint.js';
 import type { Range } from '../processors/cpu/quantisation.js';
 import type { GpuBuffer, GpuProcessor } from '../processors/gpu/processor.js';
+import type { Repeat } from '../processors/gpu/tape.js';
 import type { Call, Kernel } from '../processors/kernel.js';
 import type { Transfers } from './transfers.js';
 import { cutShape } from './transfers.js';
@@ -20,6 +21,9 @@ import { cutShape } from './transfers.js';
 export class Lowering {
   /** What layers of the run under way take off their int8 results. */
   readonly corrections = new WeakMap<Node, Float32Array>();
+
+  /** What the GPU has drawn for nodes like these of the run under way. */
+  readonly repeats = new WeakMap<Node, Repeat>();
 
   constructor(
     private readonly kernels: ReadonlyMap<string, Kernel>,
@@ -122,7 +126,15 @@ export class Lowering {
 
   private onGpu(node: Node, slice: Slice | undefined): GpuBuffer[] {
     const gpu = this.gpu!;
-    const submit = () => gpu.run(this.kernelOf(node), this.gpuCall(node, slice));
+    const callOf = () => this.gpuCall(node, slice);
+    const lower = (call: Call<GpuBuffer>) => gpu.run(this.kernelOf(node), call);
+    const inputOf = (name: string) => {
+      const need = slice?.rule.inputs[name];
+      const range = typeof need === 'object' ? need : undefined;
+      return this.transfers.gpuBuffer(node.inputs[name], range);
+    };
+    const repeat = this.repeats.get(node);
+    const submit = () => (repeat ? repeat.run(gpu, node, inputOf, callOf, lower) : lower(callOf()));
     return gpu.timers ? gpu.timers.time(node, submit) : submit();
   }
 

@@ -14,6 +14,7 @@ import type { Placement, Plan } from '../plan/plan.js';
 import type { Trial, Tried } from '../plan/trial.js';
 import type { CpuProcessor } from '../processors/cpu/processor.js';
 import type { GpuProcessor } from '../processors/gpu/processor.js';
+import { Repeat } from '../processors/gpu/tape.js';
 import type { Fuser, Step } from './fuser.js';
 import type { Lowering } from './lowering.js';
 import type { LayerReport } from './report.js';
@@ -35,8 +36,8 @@ export interface Placed {
 export class Placer {
   /** What was tried for the graph placed last. */
   tried: Tried[] = [];
-  /** Those whose GPU programs have been compiled, or are being. */
-  private readonly prepared = new WeakSet<readonly Placement[]>();
+  /** What the GPU draws for steps so placed; their programs have been compiled, or are being. */
+  private readonly repeats = new WeakMap<readonly Placement[], readonly Repeat[]>();
   /** Who wants to know what the GPU took for the steps of an earlier run. */
   private hear: ((times: ReadonlyMap<object, number>) => void) | undefined;
 
@@ -105,10 +106,12 @@ export class Placer {
     const placements = plan.place(circumstances, () =>
       this.partition(steps, rule, plan, trial, circumstances),
     );
-    if (!this.prepared.has(placements)) {
-      this.prepared.add(placements);
+    let repeats = this.repeats.get(placements);
+    if (!repeats) {
+      this.repeats.set(placements, (repeats = placements.map(() => new Repeat())));
       steps.forEach(({ node }, i) => this.lowering.prepare(node, placements[i]));
     }
+    if (gpuMayRun) steps.forEach(({ node }, i) => this.lowering.repeats.set(node, repeats[i]));
     return { steps, placements, gpuMayRun, rule };
   }
 

@@ -80,8 +80,14 @@ export class Transfers {
     };
   }
 
-  gpuArgument({ value, shape, dtype }: Use, range?: Range): Argument<GpuBuffer> {
-    const make = () => (range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape));
+  /** A use, or a part of it, on the GPU. */
+  gpuBuffer({ value, shape }: Use, range?: Range): GpuBuffer {
+    return range ? this.partOnGpu(value, shape, range) : this.onGpu(value, shape);
+  }
+
+  gpuArgument(use: Use, range?: Range): Argument<GpuBuffer> {
+    const { value, shape, dtype } = use;
+    const make = () => this.gpuBuffer(use, range);
     const prefix = `gpu:${range ? `${range.axis}:${range.from}:${range.to}:` : ''}`;
     return {
       // Made when it is asked for: of weights only the packed form may be wanted.
@@ -90,6 +96,7 @@ export class Transfers {
       },
       shape: range ? cutShape(shape, range) : shape,
       dtype,
+      of: value,
       range: () => (value.range ??= this.cpu.range(this.onCpu(value))),
       ...(!this.onlyOnGpu(value) && {
         host: () => {

@@ -4,7 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 
+import type { Node } from '../../src/graph/graph.js';
 import { explain } from '../../src/index.js';
+import type { CpuProcessor } from '../../src/processors/cpu/processor.js';
+import { Repeat } from '../../src/processors/gpu/tape.js';
 import { backend, expectNear, grid, hasGpu, setFlags, signedGrid, useMulayer } from '../support.js';
 
 type Image = tf.Tensor4D;
@@ -162,17 +165,17 @@ describe('bands', () => {
   it('the GPU has all of a chain before the CPU begins, where there is one thread', async () => {
     const { again } = await prepared('windows of all sizes', 2);
     const calls: string[] = [];
-    const { gpu, cpu } = backend() as unknown as Record<
-      'gpu' | 'cpu',
-      { run: (...args: unknown[]) => unknown }
-    >;
-    for (const [name, processor] of Object.entries({ gpu, cpu })) {
-      const own = processor.run.bind(processor);
-      spyOn(processor, 'run').and.callFake((...args: unknown[]) => {
+    const note = <A extends unknown[], R>(name: string, own: (...args: A) => R) =>
+      function (this: unknown, ...args: A): R {
         calls.push(name);
-        return own(...args);
-      });
-    }
+        return own.apply(this, args);
+      };
+    const { cpu } = backend() as unknown as { cpu: CpuProcessor };
+    const onCpu = note('cpu', cpu.run.bind(cpu));
+    spyOn(cpu, 'run').and.callFake(onCpu);
+    // A step from its tape is no call of the processor.
+    const { run } = Repeat.prototype;
+    spyOn(Repeat.prototype, 'run').and.callFake(note('gpu', run));
     await again();
     const layers = calls.length / 2;
     expect(calls).toEqual(calls.map((_, i) => (i < layers ? 'gpu' : 'cpu')));
@@ -181,11 +184,11 @@ describe('bands', () => {
   it("what the GPU refuses in the middle of a chain is the CPU's", async () => {
     const { wanted, again } = await prepared('depthwise and pointwise', 1);
     const warn = spyOn(console, 'warn');
-    const gpu = backend().gpu!;
-    const own = gpu.run.bind(gpu);
-    spyOn(gpu, 'run').and.callFake((kernel, call) => {
+    const { run } = Repeat.prototype;
+    spyOn(Repeat.prototype, 'run').and.callFake(function (this: Repeat, gpu, step, ...rest) {
+      const { kernel } = step as unknown as Node;
       if (kernel.name === 'FusedDepthwiseConv2D') throw new Error('no memory');
-      return own(kernel, call);
+      return run.call(this, gpu, step, ...rest);
     });
     expectNear(await again(), wanted, 1e-3);
     expect(warn).toHaveBeenCalled();

@@ -5,11 +5,13 @@
  * tfjs-webgl sets program, vertex array, framebuffer, viewport, scissor and the textures it samples
  * before each of its draws, and assumes the rest to be as it left it. So we set nothing else (culling
  * stays on: our triangle turns counterclockwise; scissoring stays on: we set the box), but for the
- * uniform block, of which it has none; and leave all as it is after a draw, as it does.
+ * uniform block, of which it has none; and leave all as it is after a draw, as it does. Nor do we
+ * assume more, but from draw to draw of a tape (`tape.ts`, `state.ts`).
  */
 import { UnsupportedError } from '../../errors.js';
 import type { Buffer } from '../../graph/value.js';
 import { PHASES } from './layout.js';
+import { State } from './state.js';
 
 /** Texels of four 16-bit floats, four 32-bit ones, or four bytes (QUInt8, `layout.ts`). */
 export type Format = 'half' | 'float' | 'byte';
@@ -56,11 +58,41 @@ export interface Blocks extends Buffer {
   readonly length: number;
 }
 
+/** What a form of weights is made of. */
+export interface Form extends Buffer {
+  readonly texture?: Texture;
+  readonly blocks?: Blocks;
+}
+
 /** Rows [y, y + height) of the target, and where in the buffer their block begins, in bytes. */
 export interface Strip {
   readonly y: number;
   readonly height: number;
   readonly offset: number;
+}
+
+/** What a draw sets and draws, but for the textures it samples and its target. */
+export interface Draw {
+  readonly program: Program;
+  /** Of each texture, in the order in which they come. */
+  readonly units: readonly number[];
+  readonly uniforms: readonly {
+    readonly uniform: Uniform;
+    readonly values: Numbers;
+    readonly areInts: boolean;
+  }[];
+  /** Of the whole target, or strip by strip, each with a block of its own. */
+  readonly blocks?: Blocks | undefined;
+  readonly strips?: readonly Strip[] | undefined;
+}
+
+/** Hears all that is done to draw. */
+export interface Listener {
+  took(texture: Texture): void;
+  gave(texture: Texture): void;
+  drew(draw: Draw, to: Texture, textures: readonly Sampled[]): void;
+  /** Something that is no draw. */
+  didMore(): void;
 }
 
 /** A texture nobody uses, since a run. */
@@ -92,7 +124,7 @@ export interface ProgramReport {
   waited: number;
 }
 
-interface Program {
+export interface Program {
   readonly program: WebGLProgram;
   readonly shaders: readonly WebGLShader[];
   /** Undefined until somebody had to know. */
@@ -108,9 +140,10 @@ interface Program {
 }
 
 /** A program keeps its uniforms from draw to draw: only what has changed is sent again. */
-interface Uniform {
+export interface Uniform {
   readonly location: WebGLUniformLocation | null;
-  values: Numbers;
+  /** Absent until they were sent. */
+  values?: Numbers;
 }
 
 /** One triangle over the whole viewport, counterclockwise, without a vertex buffer. */
@@ -142,7 +175,9 @@ export class GpuContext {
   private untilSent = 1;
   private readonly taken = new Set<Texture>();
   private readonly buffers = new Set<WebGLBuffer>();
-  private readonly noVertices: WebGLVertexArrayObject;
+  private readonly state: State;
+  /** Who hears what is done; see {@link aside}. */
+  listener: Listener | undefined;
   readonly maxTextureSize: number;
   /** Bytes of a uniform block, and what offsets into a buffer of them are multiples of. */
   readonly maxBlock: number;
@@ -157,8 +192,8 @@ export class GpuContext {
   isRehearsing = false;
 
   private constructor(readonly gl: WebGL2RenderingContext) {
-    this.noVertices = gl.createVertexArray();
     this.maxTextureSize = gl.getParameter(gl.MAX_TEXTURE_SIZE) as number;
+    this.state = new State(gl, this.maxTextureSize);
     const maxBlock = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE) as number;
     this.maxBlock = Math.min(MAX_BLOCK, maxBlock);
     this.blockAlignment = gl.getParameter(gl.UNIFORM_BUFFER_OFFSET_ALIGNMENT) as number;
@@ -187,6 +222,22 @@ export class GpuContext {
     } finally {
       this.isRehearsing = false;
     }
+  }
+
+  /** What is done meanwhile is not for the listener. */
+  aside<T>(use: () => T): T {
+    const { listener } = this;
+    this.listener = undefined;
+    try {
+      return use();
+    } finally {
+      this.listener = listener;
+    }
+  }
+
+  /** Others have been at the context, or will be. */
+  forgetState(): void {
+    this.state.forget();
   }
 
   /** Programs that have been drawn with, in the order in which they began to compile. */
@@ -233,38 +284,41 @@ export class GpuContext {
    * @throws UnsupportedError where it is beyond the device's limit.
    */
   take(format: Format, width: number, height: number, layers = 1): Texture {
-    const { gl, maxTextureSize } = this;
+    const { maxTextureSize } = this;
     if (width > maxTextureSize || height > maxTextureSize) {
       const size = `${width} x ${height}`;
       throw new UnsupportedError(`texture: expected ${maxTextureSize} a side at most, got ${size}`);
     }
     if (this.isRehearsing) return { ...NO_TEXTURE, format, width, height, layers };
-    const pooled = this.free.get(keyOf(format, width, height, layers))?.pop()?.texture;
-    if (pooled) {
-      this.taken.add(pooled);
-      return pooled;
-    }
+    const texture =
+      this.free.get(keyOf(format, width, height, layers))?.pop()?.texture ??
+      this.make(format, width, height, layers);
+    this.taken.add(texture);
+    this.listener?.took(texture);
+    return texture;
+  }
+
+  private make(format: Format, width: number, height: number, layers: number): Texture {
+    const { gl } = this;
     const target = this.targetOf(layers);
     const inner = { half: gl.RGBA16F, float: gl.RGBA32F, byte: gl.RGBA8 }[format];
     const texture = gl.createTexture();
-    gl.bindTexture(target, texture);
+    this.state.useTexture(0, texture, layers > 1);
     if (layers === 1) gl.texStorage2D(target, 1, inner, width, height);
     else gl.texStorage3D(target, 1, inner, width, height, layers);
     for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
       gl.texParameteri(target, filter, gl.NEAREST);
     }
-    gl.bindTexture(target, null);
     const bytes = width * height * layers * BYTES_A_TEXEL[format];
     this.bytes += bytes;
-    const made: Texture = { texture, format, width, height, layers, bytes, framebuffer: null };
-    this.taken.add(made);
-    return made;
+    return { texture, format, width, height, layers, bytes, framebuffer: null };
   }
 
   /** Deletes what has been in the pool for some runs: what nets use that run no longer. */
   beginRun(): void {
     this.run++;
     this.untilSent = 1;
+    this.state.forget();
     for (const [key, pooled] of this.free) {
       const kept = pooled.filter(({ since }) => since >= this.run - RUNS_KEPT);
       if (kept.length === pooled.length) continue;
@@ -276,18 +330,25 @@ export class GpuContext {
 
   /** For good: a texture that is like no other. */
   drop(texture: Texture): void {
+    this.listener?.didMore();
     if (this.taken.delete(texture)) this.delete(texture);
   }
 
   /** Back to the pool; a second time does nothing. */
   give(texture: Texture): void {
     if (!this.taken.delete(texture)) return;
+    this.listener?.gave(texture);
     const { format, width, height, layers } = texture;
     const key = keyOf(format, width, height, layers);
     const pooled = { texture, since: this.run };
     const list = this.free.get(key);
     if (list) list.push(pooled);
     else this.free.set(key, [pooled]);
+  }
+
+  /** Whether these have not been given back. */
+  holds({ texture, blocks }: Form): boolean {
+    return (!texture || this.taken.has(texture)) && (!blocks || this.buffers.has(blocks.buffer));
   }
 
   /** Textures made, in use and pooled. */
@@ -302,6 +363,7 @@ export class GpuContext {
   write(to: Texture, numbers: Texels): void {
     const { gl } = this;
     if (this.isRehearsing) return;
+    this.listener?.didMore();
     const row = to.width * 4;
     const rows = Math.floor(numbers.length / row);
     const rest = numbers.subarray(rows * row);
@@ -312,7 +374,8 @@ export class GpuContext {
         ...([0, 0, y, to.width, height] as const),
         ...([gl.RGBA, type, from] as const),
       );
-    gl.bindTexture(gl.TEXTURE_2D, to.texture);
+    this.state.forget();
+    this.state.useTexture(0, to.texture, false);
     if (rows > 0) {
       const whole = numbers.subarray(0, rows * row);
       try {
@@ -328,14 +391,13 @@ export class GpuContext {
       padded.set(rest);
       put(rows, 1, padded);
     }
-    gl.bindTexture(gl.TEXTURE_2D, null);
   }
 
   /** The texels of a plain 32-bit texture; blocks. */
   read(from: Texture, rows = from.height): Float32Array {
     const { gl } = this;
     const numbers = new Float32Array(from.width * rows * 4);
-    this.bindTarget(from);
+    this.beginRead(from);
     gl.readPixels(0, 0, from.width, rows, gl.RGBA, gl.FLOAT, numbers);
     return numbers;
   }
@@ -346,7 +408,7 @@ export class GpuContext {
     if (this.isRehearsing) return;
     const read = (bytes: Uint8Array) =>
       gl.readPixels(0, 0, from.width, from.height, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
-    this.bindTarget(from);
+    this.beginRead(from);
     try {
       read(to);
     } catch (error) {
@@ -361,6 +423,7 @@ export class GpuContext {
   /** A buffer of uniform blocks of `length` bytes, which may overlap. */
   blocks(data: Uint8Array, length: number): Blocks {
     const { gl } = this;
+    this.listener?.didMore();
     const buffer = gl.createBuffer();
     const bytes = data.length;
     gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
@@ -377,36 +440,60 @@ export class GpuContext {
   }
 
   /**
-   * Runs a program over a texture, which it may not read.
+   * Runs a program over a texture, which it may not read; strip by strip where there are some.
    *
    * @throws UnsupportedError where the program does not link.
    */
-  draw(source: Source, to: Texture, uniforms: Uniforms): void {
-    const { gl } = this;
-    if (!this.begin(source, to, uniforms)) return;
-    gl.viewport(0, 0, to.width, to.height);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    this.end();
-  }
-
-  /** The same strip by strip, each with a block of its own. */
-  drawStrips(
+  draw(
     source: Source,
     to: Texture,
     uniforms: Uniforms,
-    { buffer, length }: Blocks,
-    strips: Iterable<Strip>,
+    blocks?: Blocks,
+    strips?: readonly Strip[],
   ): void {
-    const { gl } = this;
-    if (!this.begin(source, to, uniforms)) return;
-    let bound = -1;
-    for (const { y, height, offset } of strips) {
-      if (offset !== bound) gl.bindBufferRange(gl.UNIFORM_BUFFER, 0, buffer, offset, length);
-      bound = offset;
-      gl.viewport(0, y, to.width, height);
+    this.prepare(source);
+    if (this.isRehearsing) return;
+    this.state.forget();
+    const textures = Object.values(uniforms.textures);
+    const draw = this.drawOf(this.linked(source, to), uniforms, blocks, strips);
+    this.listener?.drew(draw, to, textures);
+    this.repeat(draw, to, textures);
+  }
+
+  /** A draw as it was drawn before. Since then nobody else may have drawn in the same task. */
+  repeat(
+    { program, units, uniforms, blocks, strips }: Draw,
+    to: Texture,
+    textures: readonly Sampled[],
+  ): void {
+    const { gl, state } = this;
+    state.useProgram(program.program);
+    for (let i = 0; i < units.length; i++) {
+      const { texture, layers = 1 } = textures[i];
+      state.useTexture(units[i], texture, layers > 1);
+    }
+    for (const { uniform, values, areInts } of uniforms) {
+      if (uniform.values && isSame(uniform.values, values)) continue;
+      uniform.values = values;
+      if (areInts) gl.uniform4iv(uniform.location, values);
+      else gl.uniform4fv(uniform.location, values);
+    }
+    this.useTarget(to);
+    if (!blocks) {
+      state.useRows(0, to.width, to.height);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
     }
-    this.end();
+    let bound = -1;
+    for (const { y, height, offset } of strips ?? []) {
+      const { buffer, length } = blocks!;
+      if (offset !== bound) gl.bindBufferRange(gl.UNIFORM_BUFFER, 0, buffer, offset, length);
+      bound = offset;
+      state.useRows(y, to.width, height);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    }
+    if (--this.untilSent > 0) return;
+    gl.flush();
+    this.untilSent = DRAWS_SENT;
   }
 
   /** Deletes everything made here; the context is not ours. */
@@ -419,7 +506,7 @@ export class GpuContext {
       shaders.forEach(shader => gl.deleteShader(shader));
       gl.deleteProgram(program);
     }
-    gl.deleteVertexArray(this.noVertices);
+    this.state.dispose();
     this.taken.clear();
     this.free.clear();
     this.buffers.clear();
@@ -441,38 +528,23 @@ export class GpuContext {
     return v !== 2049;
   }
 
-  /** Sets everything for the draw; false where there is to be none. */
-  private begin(source: Source, to: Texture, { textures, ints, floats }: Uniforms): boolean {
-    const { gl } = this;
-    if (this.isRehearsing) {
-      this.prepare(source);
-      return false;
-    }
-    const program = this.linked(source, to);
-    gl.useProgram(program.program);
-    for (const name in textures) {
-      const { texture, layers } = textures[name];
-      gl.activeTexture(gl.TEXTURE0 + this.unitOf(program, name));
-      gl.bindTexture(this.targetOf(layers), texture);
-    }
-    for (const name in ints) {
-      const location = this.changed(program, name, ints[name]);
-      if (location) gl.uniform4iv(location, ints[name]);
-    }
-    for (const name in floats) {
-      const location = this.changed(program, name, floats[name]);
-      if (location) gl.uniform4fv(location, floats[name]);
-    }
-    this.bindTarget(to);
-    gl.scissor(0, 0, to.width, to.height);
-    gl.bindVertexArray(this.noVertices);
-    return true;
-  }
-
-  private end(): void {
-    if (--this.untilSent > 0) return;
-    this.gl.flush();
-    this.untilSent = DRAWS_SENT;
+  private drawOf(
+    program: Program,
+    { textures, ints = {}, floats = {} }: Uniforms,
+    blocks: Blocks | undefined,
+    strips: readonly Strip[] | undefined,
+  ): Draw {
+    this.state.useProgram(program.program);
+    const units = Object.keys(textures).map(name => this.unitOf(program, name));
+    const uniforms = [ints, floats].flatMap(named =>
+      Object.entries(named).map(([name, values]) => ({
+        uniform: this.uniformOf(program, name),
+        values,
+        areInts: named === ints,
+      })),
+    );
+    const used = uniforms.filter(({ uniform: { location } }) => location);
+    return { program, units, uniforms: used, blocks, strips };
   }
 
   /** The unit of a sampler, which it gets when it is first set. */
@@ -486,21 +558,12 @@ export class GpuContext {
     return unit;
   }
 
-  /** Where a uniform is to be sent; null where it is as it was, or the program has none. Keeps the numbers. */
-  private changed(
-    { program, uniforms }: Program,
-    name: string,
-    values: Numbers,
-  ): WebGLUniformLocation | null {
-    const uniform = uniforms.get(name);
+  private uniformOf({ program, uniforms }: Program, name: string): Uniform {
+    let uniform = uniforms.get(name);
     if (!uniform) {
-      const location = this.gl.getUniformLocation(program, name);
-      uniforms.set(name, { location, values });
-      return location;
+      uniforms.set(name, (uniform = { location: this.gl.getUniformLocation(program, name) }));
     }
-    if (isSame(uniform.values, values)) return null;
-    uniform.values = values;
-    return uniform.location;
+    return uniform;
   }
 
   private targetOf(layers = 1): number {
@@ -509,7 +572,6 @@ export class GpuContext {
 
   /** The program, once it has been linked; where that fails the target goes back to the pool. */
   private linked(source: Source, to: Texture): Program {
-    this.prepare(source);
     const { gl } = this;
     const made = this.programs.get(source.name)!;
     if (made.links === undefined) {
@@ -527,14 +589,20 @@ export class GpuContext {
     throw new UnsupportedError(`program '${source.name}': expected it to link`);
   }
 
-  private bindTarget(to: Texture): void {
+  private beginRead(from: Texture): void {
+    this.listener?.didMore();
+    this.state.forget();
+    this.useTarget(from);
+  }
+
+  private useTarget(to: Texture): void {
     const { gl } = this;
     if (to.framebuffer) {
-      gl.bindFramebuffer(gl.FRAMEBUFFER, to.framebuffer);
+      this.state.useFramebuffer(to.framebuffer);
       return;
     }
     to.framebuffer = gl.createFramebuffer();
-    gl.bindFramebuffer(gl.FRAMEBUFFER, to.framebuffer);
+    this.state.useFramebuffer(to.framebuffer);
     const buffers = Array.from({ length: to.layers }, (_, layer) => gl.COLOR_ATTACHMENT0 + layer);
     buffers.forEach((buffer, layer) => {
       if (to.layers > 1) {

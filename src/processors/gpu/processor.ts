@@ -303,6 +303,11 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     this.made?.beginRun();
   }
 
+  /** A run goes on; others may have drawn since it paused. */
+  resumeRun(): void {
+    this.made?.forgetState();
+  }
+
   /** Undefined where our programs cannot run, of which drivers have been known to say the contrary. */
   get context(): GpuContext | undefined {
     if (this.made === undefined) {
@@ -343,7 +348,8 @@ export class GpuProcessor implements Processor<GpuBuffer> {
   /** The same of one. */
   image(buffer: GpuBuffer): Image | undefined {
     if (buffer.image) return buffer.image;
-    return this.hasImage(buffer.spec) ? (buffer.image = this.enter(buffer)) : undefined;
+    if (!this.hasImage(buffer.spec)) return undefined;
+    return (buffer.image = this.context!.aside(() => this.enter(buffer)));
   }
 
   /** A call as a program of ours; undefined where there is none for it. */
@@ -539,10 +545,12 @@ export class GpuProcessor implements Processor<GpuBuffer> {
     if (half) flags.WEBGL_RENDER_FLOAT32_ENABLED = false;
     const before = Object.keys(flags).map(flag => [flag, env().getBool(flag)] as const);
     for (const [flag, value] of Object.entries(flags)) env().set(flag, value);
+    this.made?.listener?.didMore();
     try {
       return use();
     } finally {
       for (const [flag, value] of before) env().set(flag, value);
+      this.made?.forgetState();
     }
   }
 }

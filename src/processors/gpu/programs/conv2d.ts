@@ -28,8 +28,7 @@
  *
  * Windows of many taps would make long texts: `any` loops over the taps of any window.
  */
-import type { Buffer } from '../../../graph/value.js';
-import type { Blocks, Format, GpuContext, Source, Strip, Texture } from '../context.js';
+import type { Form, Format, GpuContext, Source, Strip } from '../context.js';
 import { NO_TEXTURE } from '../context.js';
 import type { Image } from '../layout.js';
 import { computedFormat, takeImage } from '../layout.js';
@@ -63,12 +62,10 @@ export interface Window {
 type Place = 'block' | 'packed' | 'texture';
 
 /** Weights in the order the programs want them. */
-export interface Filter extends Buffer {
+export interface Filter extends Form {
   readonly place: Place;
   readonly isDepthwise: boolean;
   readonly format: Format;
-  readonly texture?: Texture;
-  readonly blocks?: Blocks;
   /** Bytes from one block to the next. */
   readonly pitch: number;
 }
@@ -231,19 +228,20 @@ export function conv2d(
     },
     floats: { ...floats, ...byteFloats('x', x) },
   };
-  if (filter.blocks) {
-    context.drawStrips(source, y.texture, uniforms, filter.blocks, strips(y, filter.pitch));
-  } else context.draw(source, y.texture, uniforms);
+  const { blocks, pitch } = filter;
+  context.draw(source, y.texture, uniforms, blocks, blocks && strips(y, pitch));
   return y;
 }
 
 /** Each group of channels of y in each image, those of one block together. */
-function* strips({ layout: { n, groups, stride } }: Image, pitch: number): Generator<Strip> {
+function strips({ layout: { n, groups, stride } }: Image, pitch: number): Strip[] {
+  const all: Strip[] = [];
   for (let g = 0; g < groups; g++) {
     for (let image = 0; image < n; image++) {
-      yield { y: (image * groups + g) * stride, height: stride, offset: g * pitch };
+      all.push({ y: (image * groups + g) * stride, height: stride, offset: g * pitch });
     }
   }
+  return all;
 }
 
 /** What the text for a window depends on. */
